@@ -1,0 +1,50 @@
+/**
+ * `npm test`: every test that needs no server of somebody else's. `npm test -- services/message` runs a part.
+ *
+ * Prints node's own report, then the totals on one line. With `--tally FILE` the totals also go to a file, as
+ * `{"passed": n, "failed": n}`, for the gate to add up.
+ */
+import { spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+
+const roots = ["platform", "gateway", "services", "clients", "test"];
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { tally: { type: "string" }, concurrency: { type: "string", default: "2" } },
+});
+
+const skipped = ["test/engines/", "test/browser/", "test/faults/"]; // they need engines or a browser, and have scripts of their own
+const globs = (positionals.length > 0 ? positionals : roots).flatMap((root) =>
+  root.endsWith(".ts") ? [root] : [`${root}/**/*.test.ts`],
+);
+
+const { globSync } = await import("node:fs");
+const files = globs
+  .flatMap((glob) => globSync(glob, { exclude: (name) => name === "node_modules" }))
+  .filter(
+    (file) => !file.includes("node_modules") && !skipped.some((prefix) => file.startsWith(prefix)),
+  )
+  .sort();
+
+const counts = `${process.env["TMPDIR"] ?? "/tmp"}/parley-tests-${process.pid}.json`;
+const result = spawnSync(
+  process.execPath,
+  [
+    "--test",
+    `--test-concurrency=${values.concurrency}`,
+    "--test-timeout=600000",
+    "--test-reporter=dot",
+    "--test-reporter-destination=stdout",
+    "--test-reporter=./scripts/tally-reporter.ts",
+    `--test-reporter-destination=${counts}`,
+    ...files,
+  ],
+  { stdio: "inherit" },
+);
+
+const totals = JSON.parse(readFileSync(counts, "utf8")) as { passed: number; failed: number };
+process.stdout.write(`\n${totals.passed} passed, ${totals.failed} failed\n`);
+if (values.tally) writeFileSync(values.tally, JSON.stringify(totals));
+process.exitCode = result.status === 0 && totals.failed === 0 && totals.passed > 0 ? 0 : 1;

@@ -1,0 +1,33 @@
+/** Every port has an embedded and an engine adapter, and each runs the port's one contract suite. */
+import { resolveImport, type SourceFile } from "./sources.ts";
+
+/**
+ * Contract suites whose port has no engine adapter yet. The engine adapters (Kafka, Cassandra, MySQL, Redis)
+ * are the next step of the project; each one that lands takes its line out of this list.
+ */
+const awaitingEngine: readonly string[] = [];
+
+/** Suites that are no ports: they have other implementations than embedded and engine, named here. */
+const otherSuites: Record<string, string> = {
+  "platform/src/rpc/hosts.contract.ts": "run by the three RPC hosts",
+};
+
+export function checkPorts(files: readonly SourceFile[]): string[] {
+  const suites = files.filter((file) => /(^|\/)[a-z-]*\.?contract\.ts$/.test(file.path));
+  return suites.flatMap((suite) => {
+    if (otherSuites[suite.path] !== undefined) return [];
+    const users = files.filter((file) =>
+      file.imports.some((specifier) => resolveImport(file.path, specifier) === suite.path),
+    );
+    const problems: string[] = [];
+    if (!users.some((file) => file.path.includes("/embedded/"))) {
+      problems.push(`${suite.path} is run by no embedded adapter`);
+    }
+    const hasEngine = users.some((file) => file.path.includes("/engine/"));
+    const awaited = awaitingEngine.includes(suite.path);
+    if (!hasEngine && !awaited) problems.push(`${suite.path} is run by no engine adapter`);
+    if (hasEngine && awaited)
+      problems.push(`${suite.path} has an engine adapter; take it out of the list`);
+    return problems;
+  });
+}
