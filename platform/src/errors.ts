@@ -204,3 +204,32 @@ export function fromUnknown(error: unknown): ConnectError {
   if (error instanceof Error && error.name === "TimeoutError") return deadlineExceeded();
   return internal(error);
 }
+
+/** A refusal as the plain fields that a result inside a batch carries; the cause stays behind. */
+export type RefusalFields = {
+  /** The gRPC status code. */
+  readonly code: number;
+  /** Empty for an error that carries none. */
+  readonly reason: string;
+  readonly description: string;
+  /** 0 when the refusal does not say. */
+  readonly retryAfterMs: number;
+};
+
+/** Takes a refusal apart for a result inside a batch. */
+export function toRefusalFields(error: unknown): RefusalFields {
+  const refused = fromUnknown(error);
+  return {
+    code: refused.code,
+    reason: reasonOf(refused) ?? "",
+    description: refused.rawMessage,
+    retryAfterMs: Math.ceil(retryAfterMsOf(refused) ?? 0),
+  };
+}
+
+/** Puts a refusal from a batch's result together again. An unknown code becomes `internal`. */
+export function fromRefusalFields(fields: RefusalFields): ConnectError {
+  const retryAfterMs = fields.retryAfterMs > 0 ? fields.retryAfterMs : undefined;
+  if (Code[fields.code] === undefined) return internal(new Error(`status code ${fields.code}`));
+  return refusal(fields.code, fields.reason, fields.description, { retryAfterMs });
+}

@@ -31,7 +31,7 @@ export type LoggerOptions = {
   readonly destination: LogDestination;
 };
 
-/** Creates a logger. An `error` or `err` field becomes {type, message, reason, stack, cause}. */
+/** Creates a logger. An `error` field becomes {type, message, reason, stack, cause}. */
 export function createLogger(options: LoggerOptions): Logger {
   const destination =
     options.format === "line" ? lineDestination(options.destination) : options.destination;
@@ -41,7 +41,7 @@ export function createLogger(options: LoggerOptions): Logger {
       base: { service: options.serviceName },
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
-      serializers: { error: describeError, err: describeError },
+      serializers: { error: (error: unknown) => describeError(error) },
       mixin: traceField,
     },
     { write: (line: string) => void destination.write(line) },
@@ -75,14 +75,14 @@ export function describeError(error: unknown, depth = 0): unknown {
   };
 }
 
-const OWN_FIELDS = new Set(["time", "level", "service", "msg", "error", "err"]);
+const OWN_FIELDS = new Set(["time", "level", "service", "msg", "error"]);
 
 function lineDestination(destination: LogDestination): LogDestination {
   return {
     write(json: string) {
-      let line: Record<string, unknown>;
+      let line: Line;
       try {
-        line = JSON.parse(json) as Record<string, unknown>;
+        line = JSON.parse(json) as Line;
       } catch {
         destination.write(json);
         return;
@@ -92,14 +92,21 @@ function lineDestination(destination: LogDestination): LogDestination {
   };
 }
 
-function formatLine(line: Record<string, unknown>): string {
-  const time = String(line["time"]).slice(11, 23);
-  const level = String(line["level"]).toUpperCase().padEnd(5);
+type Line = Readonly<Record<string, unknown>> & {
+  readonly time?: string;
+  readonly level?: string;
+  readonly service?: string;
+  readonly msg?: string;
+  readonly error?: { readonly stack?: string; readonly message?: string };
+};
+
+function formatLine(line: Line): string {
+  const time = (line.time ?? "").slice(11, 23);
+  const level = (line.level ?? "").toUpperCase().padEnd(5);
   const fields = Object.entries(line)
     .filter(([name]) => !OWN_FIELDS.has(name))
     .map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`);
-  const text = [time, level, String(line["service"]), String(line["msg"] ?? ""), ...fields].join("  ");
-  const error = (line["error"] ?? line["err"]) as { stack?: string; message?: string } | undefined;
-  if (error === undefined) return text;
-  return `${text}\n${error.stack ?? error.message ?? String(error)}`;
+  const text = [time, level, line.service ?? "", line.msg ?? "", ...fields].join("  ");
+  const { error } = line;
+  return error === undefined ? text : `${text}\n${error.stack ?? error.message ?? String(error)}`;
 }

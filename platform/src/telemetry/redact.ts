@@ -1,5 +1,11 @@
 /** Messages as logs may show them, driven by the contract's `sensitivity` option. */
-import { type DescField, type DescMessage, getOption, type Message, ScalarType } from "@bufbuild/protobuf";
+import {
+  type DescField,
+  type DescMessage,
+  getOption,
+  type Message,
+  ScalarType,
+} from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { Sensitivity, sensitivity } from "@parley/gen/parley/options/v1/sensitivity_pb";
 
@@ -116,10 +122,12 @@ const encoder = new TextEncoder();
 function sizeOf(value: unknown): number {
   if (value instanceof Uint8Array) return value.length;
   if (typeof value === "string") return encoder.encode(value).length;
-  if (isReflectMessage(value)) return value.sortedFields.reduce((sum, field) => sum + fieldSize(value, field), 0);
+  if (isReflectMessage(value))
+    return value.sortedFields.reduce((sum, field) => sum + fieldSize(value, field), 0);
   if (typeof value === "object" && value !== null && Symbol.iterator in value) {
     let sum = 0;
-    for (const item of value as Iterable<unknown>) sum += sizeOf(Array.isArray(item) ? item[1] : item);
+    for (const item of value as Iterable<unknown>)
+      sum += sizeOf(Array.isArray(item) ? item[1] : item);
     return sum;
   }
   return 0;
@@ -127,6 +135,9 @@ function sizeOf(value: unknown): number {
 
 function fieldSize(message: ReflectMessage, field: DescField): number {
   if (!message.isSet(field)) return 0;
-  const numeric = field.fieldKind === "scalar" && field.scalar !== ScalarType.STRING && field.scalar !== ScalarType.BYTES;
+  const numeric =
+    field.fieldKind === "scalar" &&
+    field.scalar !== ScalarType.STRING &&
+    field.scalar !== ScalarType.BYTES;
   return numeric ? 0 : sizeOf(message.get(field));
 }

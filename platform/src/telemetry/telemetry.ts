@@ -1,5 +1,11 @@
 /** Logs, metrics and traces of one process, created once and handed to whoever reports something. */
-import { createLogger, createSilentLogger, type LogDestination, type Logger, type LogLevel } from "./logger.ts";
+import {
+  createLogger,
+  createSilentLogger,
+  type LogDestination,
+  type Logger,
+  type LogLevel,
+} from "./logger.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { createTracer, type Tracer, type TracingOptions } from "./tracer.ts";
 

@@ -15,7 +15,7 @@ import {
   type SpanProcessor,
   TracerProvider,
 } from "@opentelemetry/sdk-trace";
-import { sinkProcessor, type SpanSink } from "./span-sink.ts";
+import { type SpanSink, sinkProcessor } from "./span-sink.ts";
 import {
   currentTraceContext,
   currentTraceParent,

@@ -1,0 +1,54 @@
+/** Who can serve, component by component; behind /healthz, /readyz and the gRPC health service. */
+
+export type ComponentHealth = {
+  readonly component: string;
+  readonly serving: boolean;
+  /** Why it does not serve; a sentence for an operator. Empty while it serves. */
+  readonly reason: string;
+};
+
+export type Health = {
+  /** Sets a component's state; the first call registers it. */
+  set(component: string, serving: boolean, reason?: string): void;
+  remove(component: string): void;
+  /** Undefined for a component nobody registered. */
+  get(component: string): ComponentHealth | undefined;
+  /** Every component, in order of registration. */
+  snapshot(): readonly ComponentHealth[];
+  /** True when every component serves. */
+  readonly serving: boolean;
+  /** Calls `listener` after each change until disposed. */
+  watch(listener: () => void): Disposable;
+};
+
+/** Creates an empty registry: serving, until a component says otherwise. */
+export function createHealth(): Health {
+  const components = new Map<string, ComponentHealth>();
+  const listeners = new Set<() => void>();
+  const changed = () => {
+    for (const listener of [...listeners]) listener();
+  };
+  return {
+    set(component, serving, reason = "") {
+      const before = components.get(component);
+      const after = { component, serving, reason: serving ? "" : reason };
+      if (before?.serving === serving && before.reason === after.reason) return;
+      components.set(component, after);
+      changed();
+    },
+    remove(component) {
+      if (components.delete(component)) changed();
+    },
+    get: (component) => components.get(component),
+    snapshot: () => [...components.values()],
+    get serving() {
+      return [...components.values()].every((component) => component.serving);
+    },
+    watch(listener) {
+      // A function of its own, so that the same listener can watch twice and be disposed of separately.
+      const entry = () => listener();
+      listeners.add(entry);
+      return { [Symbol.dispose]: () => void listeners.delete(entry) };
+    },
+  };
+}
