@@ -40,8 +40,12 @@ export type LogPosition = {
 
 export type LogRecord = LogPosition & {
   readonly topic: string;
+  /** Shared by all groups, and possibly the very bytes that were appended: nobody writes into it. */
   readonly value: Uint8Array;
 };
+
+/** The largest value of a record, in bytes: what every broker takes by default, its framing included. */
+export const LOG_VALUE_BYTES_MAX = 1_000_000;
 
 /** The offsets a partition holds: `[startOffset, endOffset)`. `startOffset` grows by retention. */
 export type PartitionRange = { readonly startOffset: number; readonly endOffset: number };
@@ -77,7 +81,9 @@ export type ConsumeOptions = {
 export interface LogConsumer extends AsyncDisposable {
   /**
    * Records that everything before `nextOffset` is finished for this group. Cumulative; lower values than
-   * an earlier one are ignored. Written behind, so a crash may forget the last ones (at least once).
+   * an earlier one are ignored. Written behind, so a crash may forget the last ones (at least once), and
+   * never ahead. Ignored once the consumer is disposed. An offset beyond the partition's end is a bug:
+   * RangeError.
    */
   commit(partition: number, nextOffset: number): void;
 }
@@ -92,6 +98,9 @@ export interface Log extends AsyncDisposable {
    * process is the order of their offsets. Rejects with `LogUnavailableError` when the outcome is unknown
    * or the log cannot take records (the caller repeats; a repetition may be a second record), and with
    * `LogOverloadedError` without having written when too many bytes already wait.
+   *
+   * The value is the log's from this call on: the caller does not change its bytes any more. A partition
+   * that the log does not have, or a value above LOG_VALUE_BYTES_MAX, is a bug: RangeError.
    */
   append(topic: string, partition: number, value: Uint8Array): Promise<LogPosition>;
 
