@@ -80,6 +80,8 @@ export function createEdgeHandler(options: EdgeHandlerOptions): EdgeHandler {
       if (authenticate === undefined) return;
       values.set(callerKey, await authenticate(requestHeader, values.get(peerAddressKey)));
     },
-    ...(fallback === undefined ? {} : { fallback }),
+    ...(fallback === undefined
+      ? {}
+      : { fallback: (request, response) => fallback(request, response as EdgeResponse) }),
   });
 }
