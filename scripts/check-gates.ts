@@ -103,7 +103,9 @@ function copyTree(): string {
 
 /** Copies the installed packages; links of the workspace's own packages are relative and lead into the copy. */
 function copyPackages(root: string): void {
-  spawnSync("cp", ["-a", resolve("node_modules"), join(root, "node_modules")]);
+  const [from, to] = [resolve("node_modules"), join(root, "node_modules")];
+  const linked = spawnSync("cp", ["-al", from, to]); // hard links, unless the copy is on another file system
+  if (linked.status !== 0) spawnSync("cp", ["-a", from, to]);
 }
 
 function runGate(root: string, gate: readonly string[]): { status: number; output: string } {

@@ -6,6 +6,8 @@
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 
 const roots = ["platform", "gateway", "services", "clients", "test"];
@@ -28,7 +30,7 @@ const files = globs
   )
   .sort();
 
-const counts = `${process.env["TMPDIR"] ?? "/tmp"}/parley-tests-${process.pid}.json`;
+const counts = join(tmpdir(), `parley-tests-${process.pid}.json`);
 const result = spawnSync(
   process.execPath,
   [
