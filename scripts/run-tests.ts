@@ -5,7 +5,7 @@
  * `{"passed": n, "failed": n}`, for the gate to add up.
  */
 import { spawnSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { globSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -22,7 +22,6 @@ const globs = (positionals.length > 0 ? positionals : roots).flatMap((root) =>
   root.endsWith(".ts") ? [root] : [`${root}/**/*.test.ts`],
 );
 
-const { globSync } = await import("node:fs");
 const files = globs
   .flatMap((glob) => globSync(glob, { exclude: (name) => name === "node_modules" }))
   .filter(
@@ -47,6 +46,7 @@ const result = spawnSync(
 );
 
 const totals = JSON.parse(readFileSync(counts, "utf8")) as { passed: number; failed: number };
+rmSync(counts);
 process.stdout.write(`\n${totals.passed} passed, ${totals.failed} failed\n`);
 if (values.tally) writeFileSync(values.tally, JSON.stringify(totals));
 process.exitCode = result.status === 0 && totals.failed === 0 && totals.passed > 0 ? 0 : 1;
