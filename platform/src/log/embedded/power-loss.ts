@@ -21,6 +21,17 @@ import { basename, dirname, join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { LogLockedError } from "./errors.ts";
 import type { AppendFile, SegmentFiles } from "./files.ts";
+import {
+  copyInode,
+  cutInode,
+  emptyInode,
+  growInode,
+  type Inode,
+  NOT_CUT,
+  presentBytes,
+  settledInode,
+  survivorOf,
+} from "./power-loss-inode.ts";
 
 export type PowerLossFiles = SegmentFiles & {
   /** Operations that have begun since this disk was made. */
@@ -43,22 +54,17 @@ export type PowerLossFiles = SegmentFiles & {
 
 export type OperationKind = "append" | "dataSync" | "truncate" | "rename" | "remove" | "directory";
 
-/** The first `length` bytes of a buffer, which nobody changes; behind them is room to grow. */
-type Content = { readonly buffer: Buffer; readonly length: number };
-
-/** A file: what a process sees, what is on disk, and the shortest it was cut to since it was synced. */
-type Inode = { present: Content; durable: Content; cutTo: number };
+/** One change of a directory: what each name means from then on. */
+type Change = ReadonlyMap<string, Inode | undefined>;
 
 /** Names of one directory: what a process sees, what is on disk, and the changes between the two. */
 type Directory = {
   readonly present: Map<string, Inode>;
   readonly durable: Map<string, Inode>;
-  pending: ((names: Map<string, Inode>) => void)[];
+  readonly pending: Change[];
 };
 
-const SECTOR_BYTES = 512;
-const EMPTY: Content = { buffer: Buffer.alloc(0), length: 0 };
-const NOT_CUT = Number.POSITIVE_INFINITY;
+type Failure = { readonly error: Error; readonly keptBytes: number };
 
 export function createPowerLossFiles(): PowerLossFiles {
   return new MemoryDisk();
@@ -67,7 +73,7 @@ export function createPowerLossFiles(): PowerLossFiles {
 class MemoryDisk implements PowerLossFiles {
   readonly #directories = new Map<string, Directory>();
   readonly #locked = new Set<string>();
-  readonly #failures = new Map<OperationKind, { error: Error; keptBytes: number }>();
+  readonly #failures = new Map<OperationKind, Failure>();
   #operationCount = 0;
   #cutAt = Number.POSITIVE_INFINITY;
   #hasPower = true;
@@ -89,41 +95,45 @@ class MemoryDisk implements PowerLossFiles {
   }
 
   afterPowerLoss(random: () => number): PowerLossFiles {
-    return this.#copy((directory) => {
-      const names = new Map(directory.durable);
-      const kept = Math.floor(random() * (directory.pending.length + 1));
-      for (const change of directory.pending.slice(0, kept)) change(names);
-      return new Map([...names].map(([name, inode]) => [name, survivor(inode, random)]));
-    });
-  }
-
-  afterProcessKill(): PowerLossFiles {
-    return this.#copy(({ present }) => {
-      // The page cache outlives the process, and what is only there may still be lost with the power.
-      return new Map([...present].map(([name, inode]) => [name, copyOf(inode)]));
-    });
-  }
-
-  /** A disk with power on which `select` says what each directory holds. */
-  #copy(select: (directory: Directory) => Map<string, Inode>): MemoryDisk {
-    const copy = new MemoryDisk();
-    for (const [path, directory] of this.#directories) {
-      const names = select(directory);
-      copy.#directories.set(path, { present: names, durable: new Map(names), pending: [] });
+    const disk = new MemoryDisk();
+    for (const [path, { durable, pending }] of this.#directories) {
+      const names = new Map(durable);
+      const kept = Math.floor(random() * (pending.length + 1));
+      for (const change of pending.slice(0, kept)) applyChange(names, change);
+      for (const [name, inode] of names) names.set(name, survivorOf(inode, random));
+      disk.#directories.set(path, { present: names, durable: new Map(names), pending: [] });
     }
-    return copy;
+    return disk;
+  }
+
+  /** The page cache outlives the process; what is only there may still be lost with the power. */
+  afterProcessKill(): PowerLossFiles {
+    const disk = new MemoryDisk();
+    const copies = new Map<Inode, Inode>();
+    const copy = (inode: Inode): Inode => {
+      const copied = copies.get(inode) ?? copyInode(inode);
+      copies.set(inode, copied);
+      return copied;
+    };
+    for (const [path, { present, durable, pending }] of this.#directories) {
+      disk.#directories.set(path, {
+        present: mapValues(present, copy),
+        durable: mapValues(durable, copy),
+        pending: pending.map((change) => mapValues(change, (inode) => inode && copy(inode))),
+      });
+    }
+    return disk;
   }
 
   damage(path: string, change: (bytes: Buffer) => Buffer): void {
     const inode = this.#inode(path);
-    const changed = change(Buffer.from(bytesOf(inode.present)));
-    Object.assign(inode, settled(changed));
+    Object.assign(inode, settledInode(change(Buffer.from(presentBytes(inode)))));
   }
 
   async writeTo(directory: string, realDirectory: string): Promise<void> {
     await mkdir(realDirectory, { recursive: true });
-    for (const [name, { present }] of this.#directory(directory).present) {
-      await writeFile(join(realDirectory, name), bytesOf(present));
+    for (const [name, inode] of this.#directory(directory).present) {
+      await writeFile(join(realDirectory, name), presentBytes(inode));
     }
   }
 
@@ -150,30 +160,27 @@ class MemoryDisk implements PowerLossFiles {
 
   async size(path: string): Promise<number> {
     await this.#begin();
-    return this.#inode(path).present.length;
+    return presentBytes(this.#inode(path)).length;
   }
 
   async read(path: string, position: number, bytes: number): Promise<Buffer> {
     await this.#begin();
-    return Buffer.from(bytesOf(this.#inode(path).present).subarray(position, position + bytes));
+    return Buffer.from(presentBytes(this.#inode(path)).subarray(position, position + bytes));
   }
 
   async openAppend(path: string): Promise<AppendFile> {
     await this.#begin();
     const { present } = this.#directory(dirname(path));
-    const inode = present.get(basename(path)) ?? { present: EMPTY, durable: EMPTY, cutTo: NOT_CUT };
+    const inode = present.get(basename(path)) ?? emptyInode();
     if (!present.has(basename(path))) {
-      this.#change(dirname(path), (names) => names.set(basename(path), inode));
+      this.#change(dirname(path), new Map([[basename(path), inode]]));
     }
     return {
       append: (bytes) => this.#append(inode, bytes),
       dataSync: () => this.#dataSync(inode),
       truncate: async (size) => {
         await this.#attempt("truncate");
-        // A buffer of its own: what grows from here must not overwrite what may still be on disk.
-        const rest = Buffer.from(bytesOf(inode.present).subarray(0, size));
-        inode.present = { buffer: rest, length: size };
-        inode.cutTo = Math.min(inode.cutTo, size);
+        cutInode(inode, size);
       },
       close: async () => {},
     };
@@ -182,17 +189,14 @@ class MemoryDisk implements PowerLossFiles {
   async #append(inode: Inode, bytes: Uint8Array): Promise<void> {
     this.#requirePower();
     const failure = this.#takeFailure("append");
-    const written = failure === undefined ? bytes : bytes.subarray(0, failure.keptBytes);
-    inode.present = grown(inode.present, written);
+    growInode(inode, failure === undefined ? bytes : bytes.subarray(0, failure.keptBytes));
     await this.#begin();
     if (failure !== undefined) throw failure.error;
   }
 
   async #dataSync(inode: Inode): Promise<void> {
-    const failure = this.#takeFailure("dataSync");
     const { present } = inode;
-    await this.#begin();
-    if (failure !== undefined) throw failure.error;
+    await this.#attempt("dataSync");
     inode.durable = present;
     inode.cutTo = NOT_CUT;
   }
@@ -200,22 +204,23 @@ class MemoryDisk implements PowerLossFiles {
   async rename(from: string, to: string): Promise<void> {
     await this.#attempt("rename");
     const inode = this.#inode(from);
-    this.#change(dirname(from), (names) => {
-      names.delete(basename(from));
-      names.set(basename(to), inode);
-    });
+    const change: Change = new Map([
+      [basename(from), undefined],
+      [basename(to), inode],
+    ]);
+    this.#change(dirname(from), change);
   }
 
   async remove(path: string): Promise<void> {
     await this.#attempt("remove");
-    this.#change(dirname(path), (names) => names.delete(basename(path)));
+    this.#change(dirname(path), new Map([[basename(path), undefined]]));
   }
 
   async syncDirectory(path: string): Promise<void> {
-    const directory = this.#directory(path);
-    const changes = directory.pending.length;
+    const { durable, pending } = this.#directory(path);
+    const count = pending.length;
     await this.#attempt("directory");
-    for (const change of directory.pending.splice(0, changes)) change(directory.durable);
+    for (const change of pending.splice(0, count)) applyChange(durable, change);
   }
 
   /** Every operation takes a turn of the event loop, and fails if the power goes meanwhile. */
@@ -226,25 +231,25 @@ class MemoryDisk implements PowerLossFiles {
     this.#requirePower();
   }
 
-  #requirePower(): void {
-    if (!this.#hasPower) throw new Error("The power is off.");
-  }
-
   async #attempt(kind: OperationKind): Promise<void> {
     const failure = this.#takeFailure(kind);
     await this.#begin();
     if (failure !== undefined) throw failure.error;
   }
 
-  #takeFailure(kind: OperationKind): { error: Error; keptBytes: number } | undefined {
+  #requirePower(): void {
+    if (!this.#hasPower) throw new Error("The power is off.");
+  }
+
+  #takeFailure(kind: OperationKind): Failure | undefined {
     const failure = this.#failures.get(kind);
     this.#failures.delete(kind);
     return failure;
   }
 
-  #change(path: string, change: (names: Map<string, Inode>) => void): void {
+  #change(path: string, change: Change): void {
     const directory = this.#directory(path);
-    change(directory.present);
+    applyChange(directory.present, change);
     directory.pending.push(change);
   }
 
@@ -261,52 +266,16 @@ class MemoryDisk implements PowerLossFiles {
   }
 }
 
-/** What is left of a file: what was synced and, of the rest, what chance leaves. */
-function survivor({ present, durable, cutTo }: Inode, random: () => number): Inode {
-  const isCut = cutTo < durable.length;
-  // A cut that was not synced has happened or not.
-  if (isCut && random() < 0.5) return settled(Buffer.from(bytesOf(durable)));
-  const kept = isCut ? cutTo : durable.length;
-  const bytes = bytesOf(present);
-  return settled(Buffer.concat([bytes.subarray(0, kept), tornTail(bytes.subarray(kept), random)]));
-}
-
-function tornTail(tail: Buffer, random: () => number): Buffer {
-  const fate = random();
-  if (fate < 0.25) return tail.subarray(0, 0);
-  if (fate < 0.5) return tail.subarray(0, Math.floor(random() * (tail.length + 1)));
-  const torn = Buffer.from(tail);
-  for (let at = 0; at < torn.length; at += SECTOR_BYTES) {
-    if (random() < 0.5) torn.fill(0, at, at + SECTOR_BYTES);
+function applyChange(names: Map<string, Inode>, change: Change): void {
+  for (const [name, inode] of change) {
+    if (inode === undefined) names.delete(name);
+    else names.set(name, inode);
   }
-  return torn;
 }
 
-function bytesOf(content: Content): Buffer {
-  return content.buffer.subarray(0, content.length);
-}
-
-/** A file all of whose bytes are on disk. */
-function settled(bytes: Buffer): Inode {
-  const content = { buffer: bytes, length: bytes.length };
-  return { present: content, durable: content, cutTo: NOT_CUT };
-}
-
-function copyOf({ present, durable, cutTo }: Inode): Inode {
-  const copy = (content: Content): Content => {
-    return { buffer: Buffer.from(bytesOf(content)), length: content.length };
-  };
-  return { present: copy(present), durable: copy(durable), cutTo };
-}
-
-/** Writes into the room behind the content, or moves to a larger buffer. */
-function grown({ buffer, length }: Content, bytes: Uint8Array): Content {
-  const needed = length + bytes.length;
-  let target = buffer;
-  if (needed > buffer.length) {
-    target = Buffer.alloc(Math.max(needed, buffer.length * 2));
-    target.set(buffer.subarray(0, length));
-  }
-  target.set(bytes, length);
-  return { buffer: target, length: needed };
+function mapValues<From, To>(
+  map: ReadonlyMap<string, From>,
+  to: (value: From) => To,
+): Map<string, To> {
+  return new Map([...map].map(([name, value]) => [name, to(value)]));
 }
