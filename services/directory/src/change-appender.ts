@@ -1,0 +1,68 @@
+/** Hands conversation changes to the message service, on one long-lived stream of batches. */
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import {
+  type AppendAccepted,
+  type AppendBatchesRequestSchema,
+  type AppendBatchesResponse,
+  AppendService,
+} from "@parley/gen/parley/internal/message/v1/append_service_pb";
+import { internal, unavailable } from "@parley/platform/errors";
+import type { BatchOutcome } from "@parley/platform/rpc/batch-stream";
+import { createBatchStreamClient } from "@parley/platform/rpc/batch-stream-client";
+import type { Telemetry } from "@parley/platform/telemetry/telemetry";
+import type { OutboxEntry } from "./conversation-ports.ts";
+
+type Batch = MessageInitShape<typeof AppendBatchesRequestSchema>;
+
+export type ChangeAppender = AsyncDisposable & {
+  /** Resolves when the change has been applied; a change that had been before counts as well. */
+  append(entry: OutboxEntry): Promise<void>;
+};
+
+/** Creates the appender; the stream is opened by the first append. */
+export function createChangeAppender(dependencies: {
+  readonly transport: Transport;
+  readonly telemetry: Pick<Telemetry, "log">;
+}): ChangeAppender {
+  const client = createClient(AppendService, dependencies.transport);
+  const stream = createBatchStreamClient<OutboxEntry, AppendAccepted, Batch, AppendBatchesResponse>(
+    {
+      name: "AppendService.AppendBatches",
+      open: (batches, signal) => client.appendBatches(batches, { signal }),
+      wrap: (items) => ({
+        items: items.map(({ correlationId, item }) => ({
+          correlationId,
+          conversationId: item.conversationId,
+          item: { case: "change", value: { change: item.change } },
+          traceParent: item.traceParent,
+        })),
+      }),
+      unwrap: (response) => response.results.map(toOutcome),
+      log: dependencies.telemetry.log,
+    },
+  );
+  return {
+    append: async (entry) => void (await stream.call(entry)),
+    [Symbol.asyncDispose]: () => stream[Symbol.asyncDispose](),
+  };
+}
+
+function toOutcome(result: AppendBatchesResponse["results"][number]): BatchOutcome<AppendAccepted> {
+  const { correlationId, outcome } = result;
+  switch (outcome.case) {
+    case "accepted":
+      return { correlationId, ok: true, result: outcome.value };
+    case "refused": {
+      const { code, reason, description, retryAfterMs } = outcome.value;
+      const cause = new ConnectError(description, code);
+      return {
+        correlationId,
+        ok: false,
+        error: unavailable(reason, description, { retryAfterMs, cause }),
+      };
+    }
+    default:
+      return { correlationId, ok: false, error: internal(new Error("an answer without outcome")) };
+  }
+}
