@@ -125,7 +125,7 @@ class GroupCommitWriter implements Writer {
   async #writeNext(): Promise<void> {
     const { catalogue, segments, encoder, settings } = this.#deps;
     const nowMs = settings.clock.nowMs();
-    if (this.#needsRoll(nowMs)) await this.#roll(nowMs);
+    if (this.#waiting.length > 0 && this.#needsRoll(nowMs)) await this.#roll(nowMs);
     const batch = this.#waiting.shift();
     this.#inFlight = batch;
     const commits = this.#commitsDue ? takeCommits(catalogue) : [];
