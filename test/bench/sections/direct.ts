@@ -1,7 +1,8 @@
 /** 1:1 messages: a closed loop of 50 pairs, and a paced rate whose latency stands beside the disk's own sync. */
+
+import { many, openDirect, type Person, signUpMany } from "../../harness/people.ts";
 import { measureSync } from "../disk.ts";
 import type { DirectPlan, DirectResult } from "../load-plan.ts";
-import { many, openDirect, type Person, signUpMany } from "../people.ts";
 import { startLoad } from "../processes.ts";
 import { fact, invariant, type Row } from "../report.ts";
 import { type BenchContext, startBenchServer, target } from "./context.ts";

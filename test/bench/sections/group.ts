@@ -1,6 +1,7 @@
 /** Group fan-out: 100 members, 5 of whom write; beside it the same load on a bare `ws.send` loop. */
+
+import { createGroup, signUpMany } from "../../harness/people.ts";
 import type { GroupPlan, GroupResult } from "../load-plan.ts";
-import { createGroup, signUpMany } from "../people.ts";
 import { startBareServer, startLoad } from "../processes.ts";
 import { fact, invariant, type Row } from "../report.ts";
 import { type BenchContext, startBenchServer, target } from "./context.ts";

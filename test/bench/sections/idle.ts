@@ -1,7 +1,7 @@
 /** Idle sessions: what each costs in memory, and that many hold. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { type Person, signUpMany } from "../../harness/people.ts";
 import type { IdleResult } from "../load-plan.ts";
-import { type Person, signUpMany } from "../people.ts";
 import { startLoad } from "../processes.ts";
 import { fact, invariant, type Row } from "../report.ts";
 import { residentBytes } from "../statistics.ts";

@@ -1,7 +1,14 @@
-/** Accounts and conversations for a benchmark, made over the public API as JSON. */
+/** Accounts and conversations for benchmarks and scenarios, made over the public API as JSON. */
 import { randomUUID } from "node:crypto";
 
-export type Person = { readonly userId: string; readonly accessToken: string };
+/** Everybody's password here. */
+export const password = "a password for tests";
+
+export type Person = {
+  readonly username: string;
+  readonly userId: string;
+  readonly accessToken: string;
+};
 
 const CALLS_AT_ONCE_MAX = 8;
 
@@ -38,9 +45,13 @@ export function signUp(port: number, username: string): Promise<Person> {
   type Answer = { user: { userId: string }; tokens: { accessToken: string } };
   return call<Answer>(port, "parley.account.v1.AccountService/SignUp", {
     username,
-    password: "a benchmark's password",
-    device: { name: "bench", platform: "DEVICE_PLATFORM_NODE" },
-  }).then((answer) => ({ userId: answer.user.userId, accessToken: answer.tokens.accessToken }));
+    password: password,
+    device: { name: "test", platform: "DEVICE_PLATFORM_NODE" },
+  }).then((answer) => ({
+    username,
+    userId: answer.user.userId,
+    accessToken: answer.tokens.accessToken,
+  }));
 }
 
 export function signUpMany(port: number, prefix: string, count: number): Promise<Person[]> {
@@ -66,7 +77,7 @@ export async function createGroup(port: number, members: readonly Person[]): Pro
   const answer = await call<WithConversation>(
     port,
     "parley.conversation.v1.ConversationService/CreateGroup",
-    { requestId: randomUUID(), title: "Benchmark", userIds: others.map((other) => other.userId) },
+    { requestId: randomUUID(), title: "Group", userIds: others.map((other) => other.userId) },
     owner.accessToken,
   );
   return answer.conversation.conversationId;
