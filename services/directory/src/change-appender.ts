@@ -9,7 +9,7 @@ import {
 } from "@parley/gen/parley/internal/message/v1/append_service_pb";
 import { internal, unavailable } from "@parley/platform/errors";
 import type { BatchOutcome } from "@parley/platform/rpc/batch-stream";
-import { createBatchStreamClient } from "@parley/platform/rpc/batch-stream-client";
+import { createBatchStreamClient } from "@parley/platform/rpc/batch-stream";
 import type { Telemetry } from "@parley/platform/telemetry/telemetry";
 import type { OutboxEntry } from "./conversation-ports.ts";
 

@@ -6,7 +6,6 @@ import { FanoutService } from "@parley/gen/parley/internal/fanout/v1/fanout_serv
 import type { Clock } from "@parley/platform/clock";
 import { defineRoute, type Routes } from "@parley/platform/rpc/route";
 import type { Telemetry } from "@parley/platform/telemetry/telemetry";
-import type { Kysely } from "kysely";
 import { createAddMembers } from "./api/add-members.ts";
 import {
   APPLY_WAIT_MAX_MS,
@@ -33,17 +32,16 @@ import { createChangeAppender } from "./change-appender.ts";
 import type { ChangeRelay, People, SessionNotifier } from "./conversation-ports.ts";
 import { isMember } from "./domain/conversation.ts";
 import { directConversationId } from "./domain/conversation-creation.ts";
-import type { ConversationTables } from "./embedded/conversation-schema.ts";
+import type { Database } from "./embedded/schema.ts";
 import { createSqlConversationStore } from "./embedded/sql-conversation-store.ts";
+import type { SqlDatabase } from "./embedded/sql-database.ts";
 import { createSqlInviteStore } from "./embedded/sql-invite-store.ts";
 import { createSqlOutboxStore } from "./embedded/sql-outbox-store.ts";
 import { createOutboxRelay } from "./outbox-relay.ts";
 
 export type ConversationDependencies = {
   /** The directory's database, its migrations run. It outlives what is created here. */
-  readonly db: Kysely<ConversationTables>;
-  /** How the database keeps two changes of one conversation apart; default `writer`, as SQLite does. */
-  readonly locking?: "writer" | "row";
+  readonly database: SqlDatabase<Database>;
   readonly transports: { readonly message: Transport; readonly fanout: Transport };
   readonly telemetry: Pick<Telemetry, "log" | "metrics" | "tracer">;
   readonly clock: Clock;
@@ -77,17 +75,17 @@ const NOTIFY_TIMEOUT_MS = 1000;
 export async function createConversationRoutes(
   dependencies: ConversationDependencies,
 ): Promise<ConversationRoutes> {
-  const { db, locking = "writer", telemetry, transports, clock, people } = dependencies;
-  const conversations = createSqlConversationStore({ db, locking });
+  const { database, telemetry, transports, clock, people } = dependencies;
+  const conversations = createSqlConversationStore(database);
   const relay = createOutboxRelay({
-    outbox: createSqlOutboxStore({ db }),
+    outbox: createSqlOutboxStore(database),
     appender: createChangeAppender({ transport: transports.message, telemetry }),
     telemetry,
   });
   return {
     routes: createRoutes(dependencies, {
       conversations,
-      invites: createSqlInviteStore({ db, locking }),
+      invites: createSqlInviteStore(database),
       relay,
       sessions: createSessionNotifier(transports.fanout),
     }),

@@ -3,7 +3,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import type { ConversationChange } from "@parley/gen/parley/conversation/v1/conversation_pb";
 import { ConversationChangedSchema } from "@parley/gen/parley/internal/message/v1/log_record_pb";
 import { currentTraceContext, formatTraceParent } from "@parley/platform/telemetry/trace-context";
-import type { Kysely, Transaction } from "kysely";
+import type { Transaction } from "kysely";
 import type { ChangeOutcome } from "../conversation-ports.ts";
 import {
   type Changed,
@@ -13,29 +13,24 @@ import {
   type Membership,
   refuse,
 } from "../domain/conversation.ts";
-import type { ConversationTables } from "./conversation-schema.ts";
+import type { Database } from "./schema.ts";
 import {
   fromConversation,
   fromMembership,
   toConversation,
   toMembership,
 } from "./sql-conversation-rows.ts";
+import { type SqlDatabase, withTransaction } from "./sql-database.ts";
 
-export type ConversationDatabase = {
-  readonly db: Kysely<ConversationTables>;
-  /**
-   * What keeps two decisions about one conversation apart: `writer` where a database admits one writing
-   * transaction at a time (SQLite), `row` where rows are locked with `FOR UPDATE` (MySQL).
-   */
-  readonly locking: "writer" | "row";
-};
+/** The directory's database; the stores of conversations write only tables of `ConversationTables`. */
+export type DirectoryDatabase = SqlDatabase<Database>;
 
 export type Reads = { readonly userIds: readonly string[]; readonly heirOf?: string };
 
 /** Takes the conversation's lock until the transaction ends, and reads it. */
 export async function lockConversation(
-  trx: Transaction<ConversationTables>,
-  locking: ConversationDatabase["locking"],
+  trx: Transaction<Database>,
+  locking: DirectoryDatabase["locking"],
   conversationId: string,
 ): Promise<ConversationState | undefined> {
   const row = await trx
@@ -49,7 +44,7 @@ export async function lockConversation(
 
 /** Reads what a decision looks at; the lock is held. */
 export async function readSnapshot(
-  trx: Transaction<ConversationTables>,
+  trx: Transaction<Database>,
   conversation: ConversationState,
   reads: Reads,
 ): Promise<ConversationSnapshot> {
@@ -67,7 +62,7 @@ export async function readSnapshot(
 }
 
 async function readHeir(
-  trx: Transaction<ConversationTables>,
+  trx: Transaction<Database>,
   conversationId: string,
   leaverUserId: string,
 ): Promise<Membership | undefined> {
@@ -87,7 +82,7 @@ async function readHeir(
 
 /** Writes what was decided, if anything, and says what a caller waits for. */
 export async function applyDecision(
-  trx: Transaction<ConversationTables>,
+  trx: Transaction<Database>,
   snapshot: ConversationSnapshot,
   decision: Decision,
 ): Promise<ChangeOutcome> {
@@ -134,7 +129,7 @@ export function unchanged({
 
 /** Writes a new conversation with its first change. Fails if its id is taken. */
 export async function insertConversation(
-  trx: Transaction<ConversationTables>,
+  trx: Transaction<Database>,
   creation: Changed,
 ): Promise<ChangeOutcome> {
   const { conversationId } = creation.conversation;
@@ -146,13 +141,13 @@ export async function insertConversation(
 
 /** Decides about a conversation under its lock, and writes what was decided. */
 export async function changeUnderLock(
-  { db, locking }: ConversationDatabase,
+  database: DirectoryDatabase,
   conversationId: string,
   reads: Reads,
   decide: (snapshot: ConversationSnapshot) => Decision,
 ): Promise<ChangeOutcome> {
-  return await db.transaction().execute(async (trx) => {
-    const conversation = await lockConversation(trx, locking, conversationId);
+  return await withTransaction(database, async (trx) => {
+    const conversation = await lockConversation(trx, database.locking, conversationId);
     if (conversation === undefined) return refuse({ reason: "CONVERSATION_NOT_FOUND" });
     const snapshot = await readSnapshot(trx, conversation, reads);
     return await applyDecision(trx, snapshot, decide(snapshot));
@@ -160,7 +155,7 @@ export async function changeUnderLock(
 }
 
 async function insertMembers(
-  trx: Transaction<ConversationTables>,
+  trx: Transaction<Database>,
   conversationId: string,
   members: readonly Membership[],
 ): Promise<void> {
@@ -174,7 +169,7 @@ async function insertMembers(
 }
 
 async function insertOutbox(
-  trx: Transaction<ConversationTables>,
+  trx: Transaction<Database>,
   conversationId: string,
   change: ConversationChange,
 ): Promise<void> {

@@ -9,28 +9,30 @@ import type {
   MembershipPlace,
 } from "../conversation-ports.ts";
 import type { Changed } from "../domain/conversation.ts";
-import type { ConversationRow, ConversationTables } from "./conversation-schema.ts";
+import type { ConversationRow } from "./conversation-schema.ts";
+import type { Database } from "./schema.ts";
 import {
-  type ConversationDatabase,
   changeUnderLock,
+  type DirectoryDatabase,
   insertConversation,
   unchanged,
 } from "./sql-conversation-change.ts";
 import { toConversation, toMembership, toView } from "./sql-conversation-rows.ts";
+import { withTransaction } from "./sql-database.ts";
 
 /** Creates the store on a database whose migrations have run. */
-export function createSqlConversationStore(database: ConversationDatabase): ConversationStore {
+export function createSqlConversationStore(database: DirectoryDatabase): ConversationStore {
   const { db } = database;
   return {
-    createDirect: (creation) => createDirect(db, creation),
-    createGroup: (creation, request) => createGroup(db, creation, request),
+    createDirect: (creation) => createDirect(database, creation),
+    createGroup: (creation, request) => createGroup(database, creation, request),
     findCreation: (request) => findCreation(db, request),
     change: (conversationId, reads, decide) =>
       changeUnderLock(database, conversationId, reads, decide),
     read: (conversationId, userId) => readView(db, conversationId, userId),
     listByMember: (userId, page) => listByMember(db, userId, page),
     listMembers: (conversationId, readerUserId, page) =>
-      listMembers(db, conversationId, readerUserId, page),
+      listMembers(database, conversationId, readerUserId, page),
     filterMembers: (conversationId, userIds) => filterMembers(db, conversationId, userIds),
     async setMute(conversationId, userId, muteUntilTimeMs) {
       const result = await db
@@ -48,14 +50,15 @@ export function createSqlConversationStore(database: ConversationDatabase): Conv
 }
 
 async function createDirect(
-  db: Kysely<ConversationTables>,
+  database: DirectoryDatabase,
   creation: Changed,
 ): Promise<ChangeOutcome> {
+  const { db } = database;
   const { conversationId } = creation.conversation;
   const existing = await findVersion(db, conversationId);
   if (existing !== undefined) return existing;
   try {
-    return await db.transaction().execute((trx) => insertConversation(trx, creation));
+    return await withTransaction(database, (trx) => insertConversation(trx, creation));
   } catch (error) {
     // The other side was quicker, or an earlier attempt got through and its answer did not.
     const created = await findVersion(db, conversationId);
@@ -65,15 +68,16 @@ async function createDirect(
 }
 
 async function createGroup(
-  db: Kysely<ConversationTables>,
+  database: DirectoryDatabase,
   creation: Changed,
   request: CreationRequest,
 ): Promise<ChangeOutcome> {
+  const { db } = database;
   const { conversationId, createTimeMs } = creation.conversation;
   const existing = await findCreation(db, request);
   if (existing !== undefined) return existing;
   try {
-    return await db.transaction().execute(async (trx) => {
+    return await withTransaction(database, async (trx) => {
       await trx
         .deleteFrom("group_creations")
         .where("create_time_ms", "<", request.rememberedSinceMs)
@@ -98,7 +102,7 @@ async function createGroup(
 }
 
 async function findCreation(
-  db: Kysely<ConversationTables>,
+  db: Kysely<Database>,
   request: CreationRequest,
 ): Promise<ChangeOutcome | undefined> {
   const row = await db
@@ -112,7 +116,7 @@ async function findCreation(
 }
 
 async function findVersion(
-  db: Kysely<ConversationTables>,
+  db: Kysely<Database>,
   conversationId: string,
 ): Promise<ChangeOutcome | undefined> {
   const row = await findConversation(db, conversationId);
@@ -120,7 +124,7 @@ async function findVersion(
 }
 
 function findConversation(
-  db: Kysely<ConversationTables>,
+  db: Kysely<Database>,
   conversationId: string,
 ): Promise<ConversationRow | undefined> {
   return db
@@ -131,7 +135,7 @@ function findConversation(
 }
 
 async function readView(
-  db: Kysely<ConversationTables>,
+  db: Kysely<Database>,
   conversationId: string,
   userId: string,
 ): Promise<ConversationView | undefined> {
@@ -147,7 +151,7 @@ async function readView(
 }
 
 async function listByMember(
-  db: Kysely<ConversationTables>,
+  db: Kysely<Database>,
   userId: string,
   page: { readonly after: MembershipPlace | undefined; readonly limit: number },
 ): Promise<readonly ConversationView[]> {
@@ -188,13 +192,13 @@ async function listByMember(
 }
 
 async function listMembers(
-  db: Kysely<ConversationTables>,
+  database: DirectoryDatabase,
   conversationId: string,
   readerUserId: string,
   page: { readonly after: MemberPlace | undefined; readonly limit: number },
 ) {
   // In one transaction, because the version that is answered is the one that the page was read at.
-  return await db.transaction().execute(async (trx) => {
+  return await withTransaction(database, async (trx) => {
     const view = await readView(trx, conversationId, readerUserId);
     if (view === undefined) return undefined;
     const { after } = page;
@@ -227,7 +231,7 @@ async function listMembers(
 }
 
 async function filterMembers(
-  db: Kysely<ConversationTables>,
+  db: Kysely<Database>,
   conversationId: string,
   userIds: readonly string[],
 ): Promise<readonly string[]> {

@@ -3,14 +3,15 @@ import type { Kysely, Transaction } from "kysely";
 import type { ChangeOutcome, InviteStore } from "../conversation-ports.ts";
 import { type ConversationSnapshot, type Decision, refuse } from "../domain/conversation.ts";
 import { type InviteState, isInviteLive } from "../domain/conversation-invite.ts";
-import type { ConversationTables } from "./conversation-schema.ts";
+import type { Database } from "./schema.ts";
 import {
   applyDecision,
-  type ConversationDatabase,
+  type DirectoryDatabase,
   lockConversation,
   readSnapshot,
 } from "./sql-conversation-change.ts";
 import { fromInvite, toInvite } from "./sql-conversation-rows.ts";
+import { withTransaction } from "./sql-database.ts";
 
 /**
  * Links of a group that are kept, live and ended; above it the oldest ended ones are forgotten. Enough for
@@ -19,13 +20,13 @@ import { fromInvite, toInvite } from "./sql-conversation-rows.ts";
 export const INVITE_LINKS_KEPT_MAX = 100;
 
 /** Creates the store on a database whose migrations have run. */
-export function createSqlInviteStore(database: ConversationDatabase): InviteStore {
+export function createSqlInviteStore(database: DirectoryDatabase): InviteStore {
   const { db, locking } = database;
   return {
     readInvite: (inviteCode) => readInvite(db, inviteCode),
 
     listInvites: (conversationId, readerUserId, nowMs, admit) =>
-      db.transaction().execute(async (trx) => {
+      withTransaction(database, async (trx) => {
         const snapshot = await lockSnapshot(trx, locking, conversationId, readerUserId);
         if (snapshot === undefined) return refuse({ reason: "CONVERSATION_NOT_FOUND" });
         const admitted = admit(snapshot);
@@ -35,7 +36,7 @@ export function createSqlInviteStore(database: ConversationDatabase): InviteStor
       }),
 
     createInvite: (invite, admit) =>
-      db.transaction().execute(async (trx) => {
+      withTransaction(database, async (trx) => {
         const { conversationId, creatorUserId, createTimeMs } = invite;
         const snapshot = await lockSnapshot(trx, locking, conversationId, creatorUserId);
         if (snapshot === undefined) return refuse({ reason: "CONVERSATION_NOT_FOUND" });
@@ -50,7 +51,7 @@ export function createSqlInviteStore(database: ConversationDatabase): InviteStor
       }),
 
     revokeInvite: (conversationId, actorUserId, inviteCode, admit) =>
-      db.transaction().execute(async (trx) => {
+      withTransaction(database, async (trx) => {
         const snapshot = await lockSnapshot(trx, locking, conversationId, actorUserId);
         if (snapshot === undefined) return refuse({ reason: "CONVERSATION_NOT_FOUND" });
         const admitted = admit(snapshot);
@@ -70,16 +71,16 @@ export function createSqlInviteStore(database: ConversationDatabase): InviteStor
 }
 
 async function joinByInvite(
-  { db, locking }: ConversationDatabase,
+  database: DirectoryDatabase,
   inviteCode: string,
   actorUserId: string,
   decide: (snapshot: ConversationSnapshot, invite: InviteState) => Decision,
 ): Promise<ChangeOutcome> {
   // A link never changes its group, so the group to lock can be looked up before the lock is held.
-  const found = await readInvite(db, inviteCode);
+  const found = await readInvite(database.db, inviteCode);
   if (found === undefined) return refuse({ reason: "INVITE_NOT_FOUND" });
-  return await db.transaction().execute(async (trx) => {
-    const snapshot = await lockSnapshot(trx, locking, found.conversationId, actorUserId);
+  return await withTransaction(database, async (trx) => {
+    const snapshot = await lockSnapshot(trx, database.locking, found.conversationId, actorUserId);
     const invite = await readInvite(trx, inviteCode);
     if (snapshot === undefined || invite === undefined) {
       return refuse({ reason: "INVITE_NOT_FOUND" });
@@ -97,8 +98,8 @@ async function joinByInvite(
 }
 
 async function lockSnapshot(
-  trx: Transaction<ConversationTables>,
-  locking: ConversationDatabase["locking"],
+  trx: Transaction<Database>,
+  locking: DirectoryDatabase["locking"],
   conversationId: string,
   userId: string,
 ): Promise<ConversationSnapshot | undefined> {
@@ -108,7 +109,7 @@ async function lockSnapshot(
 }
 
 async function readInvite(
-  db: Kysely<ConversationTables>,
+  db: Kysely<Database>,
   inviteCode: string,
 ): Promise<InviteState | undefined> {
   const row = await db
@@ -121,7 +122,7 @@ async function readInvite(
 
 /** Newest first. */
 async function listInvites(
-  trx: Transaction<ConversationTables>,
+  trx: Transaction<Database>,
   conversationId: string,
 ): Promise<InviteState[]> {
   const rows = await trx
@@ -135,7 +136,7 @@ async function listInvites(
 }
 
 async function forgetInvites(
-  trx: Transaction<ConversationTables>,
+  trx: Transaction<Database>,
   invites: readonly InviteState[],
 ): Promise<void> {
   if (invites.length === 0) return;

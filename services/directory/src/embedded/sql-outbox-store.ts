@@ -2,10 +2,10 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { ConversationChangedSchema } from "@parley/gen/parley/internal/message/v1/log_record_pb";
 import type { OutboxStore } from "../conversation-ports.ts";
-import type { ConversationDatabase } from "./sql-conversation-change.ts";
+import type { DirectoryDatabase } from "./sql-conversation-change.ts";
 
 /** Creates the store on a database whose migrations have run. */
-export function createSqlOutboxStore({ db }: Pick<ConversationDatabase, "db">): OutboxStore {
+export function createSqlOutboxStore({ db }: Pick<DirectoryDatabase, "db">): OutboxStore {
   return {
     async readPending(conversationId, limit) {
       const rows = await db

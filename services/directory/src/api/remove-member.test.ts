@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { Code } from "@connectrpc/connect";
+import { Role } from "@parley/gen/parley/conversation/v1/conversation_pb";
+import { newUuid } from "@parley/platform/ids";
+import { createConversationFixture } from "../testing/conversation-fixture.ts";
+import { refusedWith } from "../testing/refusals.ts";
+
+async function groupWithRoles() {
+  const fixture = await createConversationFixture();
+  const [owner = "", admin = "", other = "", one = "", two = ""] = fixture.addUsers(5);
+  const conversationId = await fixture.createGroup(owner, [admin, other, one, two]);
+  for (const userId of [admin, other]) {
+    await fixture.as(owner).updateMemberRole({ conversationId, userId, role: Role.ADMIN });
+  }
+  const remove = (actor: string, userId: string) =>
+    fixture.as(actor).removeMember({ conversationId, userId });
+  return { fixture, conversationId, owner, admin, other, one, two, remove };
+}
+
+describe("RemoveMember", () => {
+  it("answers after the log has the removal", async () => {
+    const { fixture, conversationId, admin, one, remove } = await groupWithRoles();
+    await using _ = fixture;
+    const { conversation } = await remove(admin, one);
+    assert.equal(conversation?.memberCount, 4);
+    assert.ok(!fixture.log.membersOf(conversationId).roles.has(one));
+  });
+
+  it("lets admins remove members, and the owner anybody else", async () => {
+    const { fixture, owner, admin, other, one, two, remove } = await groupWithRoles();
+    await using _ = fixture;
+    await refusedWith(remove(one, two), "ROLE_INSUFFICIENT");
+    await refusedWith(remove(one, newUuid()), "ROLE_INSUFFICIENT");
+    await refusedWith(remove(admin, other), "ROLE_INSUFFICIENT");
+    await refusedWith(remove(admin, owner), "ROLE_INSUFFICIENT");
+    await remove(admin, two);
+    await remove(owner, admin);
+    await refusedWith(remove(admin, one), "CONVERSATION_NOT_FOUND");
+    const self = await refusedWith(remove(owner, owner), "INVALID_FIELD");
+    assert.equal(self.code, Code.InvalidArgument);
+  });
+
+  it("changes nothing when repeated, also for who never was a member", async () => {
+    const { fixture, conversationId, owner, one, remove } = await groupWithRoles();
+    await using _ = fixture;
+    const first = await remove(owner, one);
+    const second = await remove(owner, one);
+    assert.equal(second.conversation?.membershipVersion, first.conversation?.membershipVersion);
+    await remove(owner, newUuid());
+    assert.equal(fixture.log.logs.get(conversationId)?.at(-1)?.change.case, "memberRemoved");
+    assert.equal(
+      BigInt(fixture.log.logs.get(conversationId)?.length ?? 0),
+      first.conversation?.membershipVersion,
+    );
+  });
+
+  it("says that the outcome is unknown while the log is away; the repetition waits for the change", async () => {
+    const { fixture, conversationId, owner, one } = await groupWithRoles();
+    await using _ = fixture;
+    const arrivals = fixture.log.arrivals;
+    const release = fixture.log.hold();
+    const request = { conversationId, userId: one };
+    const early = fixture.as(owner).removeMember(request, { timeoutMs: 600 });
+    const unknown = await refusedWith(early, "OUTCOME_UNKNOWN");
+    assert.equal(unknown.code, Code.Unavailable);
+
+    let answered = false;
+    const repeated = fixture.as(owner).removeMember(request);
+    repeated.finally(() => (answered = true)).catch(() => undefined);
+    await fixture.log.arrived(arrivals + 1);
+    // The repetition has nothing to change; what it must not do is answer before the removal is applied.
+    await fixture.as(owner).getConversation({ conversationId });
+    assert.equal(answered, false);
+    assert.ok(fixture.log.membersOf(conversationId).roles.has(one), "not applied yet");
+    release();
+    await repeated;
+    assert.ok(!fixture.log.membersOf(conversationId).roles.has(one));
+  });
+});

@@ -1,0 +1,148 @@
+/** An `AppendService` in memory: the version rule of the real one, and failures on demand. */
+import assert from "node:assert/strict";
+import { Code } from "@connectrpc/connect";
+import type { ConversationChange } from "@parley/gen/parley/conversation/v1/conversation_pb";
+import {
+  type AppendBatchesRequest,
+  type AppendItem,
+  AppendService,
+} from "@parley/gen/parley/internal/message/v1/append_service_pb";
+import { serveBatchStream } from "@parley/platform/rpc/batch-stream";
+import { defineRoute, type Routes } from "@parley/platform/rpc/route";
+import { createProjection, type MembershipProjection, project } from "./membership-projection.ts";
+
+type AppendOutcome = AppendResultInit["outcome"];
+type AppendResultInit = {
+  readonly correlationId: bigint;
+  readonly outcome:
+    | { readonly case: "accepted"; readonly value: { readonly duplicate: boolean } }
+    | {
+        readonly case: "refused";
+        readonly value: { readonly code: number; readonly reason: string };
+      };
+};
+
+/** What happens to an item before it is answered. */
+export type AppendFault =
+  /** Not applied; told to repeat. */
+  | "unavailable"
+  /** Applied, and the answer says that nothing is known. */
+  | "lost-answer"
+  /** Applied, and the whole stream breaks before the answer. */
+  | "broken-stream";
+
+export type MemoryAppendService = {
+  readonly routes: Routes;
+  /** The changes of each conversation as they were applied. */
+  readonly logs: ReadonlyMap<string, readonly ConversationChange[]>;
+  /** What a reader of the log knows of a conversation. */
+  membersOf(conversationId: string): MembershipProjection;
+  /** The next items meet these, one each. */
+  failNext(...faults: AppendFault[]): void;
+  /** Items that arrive from now on wait until the returned function is called. */
+  hold(): () => void;
+  /** Resolves when `count` items have arrived since the service was created. */
+  arrived(count: number): Promise<void>;
+  /** Items that arrived, repetitions included. */
+  readonly arrivals: number;
+  /** Items that were answered as duplicates. */
+  readonly duplicates: number;
+};
+
+export function createMemoryAppendService(): MemoryAppendService {
+  const logs = new Map<string, ConversationChange[]>();
+  const projections = new Map<string, MembershipProjection>();
+  const faults: AppendFault[] = [];
+  const arrivalWaiters: { readonly count: number; resolve(): void }[] = [];
+  let gate: PromiseWithResolvers<void> | undefined;
+  let arrivals = 0;
+  let duplicates = 0;
+
+  const membersOf = (conversationId: string) => {
+    const known = projections.get(conversationId) ?? createProjection();
+    projections.set(conversationId, known);
+    return known;
+  };
+
+  const apply = (conversationId: string, change: ConversationChange): AppendOutcome => {
+    const state = membersOf(conversationId);
+    const version = Number(change.membershipVersion);
+    if (version <= state.membershipVersion) {
+      duplicates++;
+      return { case: "accepted", value: { duplicate: true } };
+    }
+    if (version > state.membershipVersion + 1) {
+      return refused(Code.FailedPrecondition, "VERSION_GAP");
+    }
+    project(state, change);
+    logs.set(conversationId, [...(logs.get(conversationId) ?? []), change]);
+    return { case: "accepted", value: { duplicate: false } };
+  };
+
+  const handle = async (item: AppendItem): Promise<AppendOutcome> => {
+    arrivals++;
+    for (const waiter of arrivalWaiters) if (waiter.count <= arrivals) waiter.resolve();
+    const fault = faults.shift();
+    await gate?.promise;
+    assert.equal(item.item.case, "change");
+    const change = (item.item.value as { readonly change?: ConversationChange }).change;
+    assert.ok(change !== undefined);
+    if (fault === "unavailable") return refused(Code.Unavailable, "MOVED");
+    const outcome = apply(item.conversationId, change);
+    if (fault === "lost-answer") return refused(Code.Unavailable, "OUTCOME_UNKNOWN");
+    if (fault === "broken-stream") throw new BrokenStream();
+    return outcome;
+  };
+
+  return {
+    routes: [defineRoute(AppendService, { appendBatches: (requests) => serve(requests, handle) })],
+    logs,
+    membersOf,
+    failNext: (...next) => void faults.push(...next),
+    hold() {
+      const held = Promise.withResolvers<void>();
+      gate = held;
+      return () => {
+        if (gate === held) gate = undefined;
+        held.resolve();
+      };
+    },
+    arrived(count) {
+      if (arrivals >= count) return Promise.resolve();
+      return new Promise((resolve) => arrivalWaiters.push({ count, resolve }));
+    },
+    get arrivals() {
+      return arrivals;
+    },
+    get duplicates() {
+      return duplicates;
+    },
+  };
+}
+
+class BrokenStream extends Error {}
+
+function serve(
+  requests: AsyncIterable<AppendBatchesRequest>,
+  handle: (item: AppendItem) => Promise<AppendOutcome>,
+) {
+  return serveBatchStream<AppendItem, AppendResultInit, AppendBatchesRequest, Response>(requests, {
+    unwrap: (batch) => batch.items.map((item) => ({ correlationId: item.correlationId, item })),
+    handleItem: async (item) => ({
+      correlationId: item.correlationId,
+      outcome: await handle(item),
+    }),
+    wrap: (outcomes) => ({
+      results: outcomes.map((outcome) => {
+        if (outcome.ok) return outcome.result;
+        throw outcome.error;
+      }),
+    }),
+  });
+}
+
+type Response = { results: AppendResultInit[] };
+
+function refused(code: Code, reason: string): AppendOutcome {
+  return { case: "refused", value: { code, reason } };
+}
