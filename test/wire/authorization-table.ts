@@ -33,7 +33,7 @@ export type World = {
 };
 
 export type Line = {
-  readonly request: (world: World) => object;
+  readonly request: (world: World) => Record<string, unknown>;
   readonly anybody?: Answer;
 } & Partial<Record<CallerKind, Answer>>;
 

@@ -46,7 +46,11 @@ function accessOf(method: DescMethod): Access {
 }
 
 /** Calls the method and says what it was answered, in the table's words. */
-async function ask(transport: Transport, method: DescMethod, request: object): Promise<Answer> {
+async function ask(
+  transport: Transport,
+  method: DescMethod,
+  request: Record<string, unknown>,
+): Promise<Answer> {
   const signal = AbortSignal.timeout(10_000);
   try {
     if (method.methodKind === "unary") {
