@@ -68,21 +68,24 @@ class BatchServer<Item, Result, Batch, BatchResponse> {
     return !this.#reading && this.#working === 0 && this.#done.length === 0;
   }
 
-  /** Reads batches until they end, and hands out their items. */
+  /** Reads batches until they end, or draining begins, and hands out their items. */
   async read(requests: AsyncIterable<Batch>): Promise<void> {
     const { drainSignal } = this.#options;
-    const drained = Promise.withResolvers<undefined>();
-    const onDrain = () => drained.resolve(undefined);
-    drainSignal?.addEventListener("abort", onDrain, { once: true });
     const iterator = requests[Symbol.asyncIterator]();
+    let endRead: ((result: undefined) => void) | undefined;
+    const onDrain = () => endRead?.(undefined);
+    drainSignal?.addEventListener("abort", onDrain, { once: true });
+    // No race of promises: each race would leave a reaction behind on the one that never settles.
+    const next = () =>
+      new Promise<IteratorResult<Batch> | undefined>((resolve, reject) => {
+        endRead = resolve;
+        iterator.next().then(resolve, reject);
+      });
     try {
       while (!this.#stopped && drainSignal?.aborted !== true) {
-        const next =
-          drainSignal === undefined
-            ? await iterator.next()
-            : await Promise.race([iterator.next(), drained.promise]);
-        if (next === undefined || next.done === true) break;
-        for (const { correlationId, item } of this.#options.unwrap(next.value)) {
+        const result = await next();
+        if (result === undefined || result.done === true) break;
+        for (const { correlationId, item } of this.#options.unwrap(result.value)) {
           this.#handle(correlationId, item);
         }
         await this.#waitForRoom();

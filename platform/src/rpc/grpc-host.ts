@@ -20,7 +20,7 @@ import { createHealth, type Health } from "../health.ts";
 import { createDispatcher, type Dispatch } from "./dispatch.ts";
 import { createGrpcAuthenticator, type GrpcAuthenticator } from "./grpc-authenticator.ts";
 import { toStatusObject } from "./grpc-status.ts";
-import { readMessages, writeMessage } from "./grpc-streams.ts";
+import { createMessageWriter, readMessages } from "./grpc-streams.ts";
 import { toHeaders, toMetadata } from "./headers.ts";
 import { healthRoute } from "./health-service.ts";
 import { reflectionRoutes } from "./reflection-service.ts";
@@ -246,8 +246,7 @@ async function serveUnary(
 
 function orAbort<T>(call: ServerCall, promise: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
-    call.onAbort = reject;
-    if (call.abortReason !== undefined) reject(call.abortReason);
+    call.onAbort(reject);
     promise.then(resolve, reject);
   });
 }
@@ -283,6 +282,7 @@ async function pump(
   requests: AsyncIterable<Message>,
 ): Promise<void> {
   const response = await dispatch.stream(call, requests);
+  const write = createMessageWriter<Message>(grpc, call.signal);
   let first = true;
   for await (const message of response.message) {
     if (call.abortReason !== undefined) return;
@@ -290,8 +290,8 @@ async function pump(
       grpc.sendMetadata(toMetadata(call.responseHeaderIfAny));
     }
     first = false;
-    const slow = writeMessage(grpc, message, call.signal);
-    if (slow !== undefined) await slow;
+    const wait = write(message);
+    if (wait !== undefined) await wait;
   }
 }
 

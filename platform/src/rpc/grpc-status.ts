@@ -2,7 +2,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { findTrailerError, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { Metadata, type ServiceError, type StatusObject } from "@grpc/grpc-js";
-import { canceled, deadlineExceeded, internal, unavailable } from "../errors.ts";
+import { canceled, deadlineExceeded, fromUnknown, internal, unavailable } from "../errors.ts";
 import { toHeaders, toMetadata } from "./headers.ts";
 
 const STATUS_HEADERS = ["grpc-status", "grpc-message"];
@@ -19,32 +19,36 @@ export function toStatusObject(error: ConnectError, trailer: Headers | undefined
   };
 }
 
+/** Why this side canceled a call; undefined when it did not. */
+export type CancelReason = { readonly reason: unknown } | undefined;
+
 /** What grpc-js reports about a call that failed, as the refusal that the other side sent. */
-export function fromServiceError(error: unknown, signal: AbortSignal | undefined): ConnectError {
-  if (!isServiceError(error)) return internal(error);
+export function fromServiceError(error: unknown, canceledHere: CancelReason): ConnectError {
+  if (!isServiceError(error)) return fromUnknown(error);
   const headers = toHeaders(error.metadata ?? new Metadata());
   if (headers.has(DETAILS_HEADER)) {
     const refused = findTrailerError(headers);
     if (refused !== undefined) return refused;
   }
-  return fromBareStatus(error, headers, signal);
+  return fromBareStatus(error, headers, canceledHere);
 }
 
 /** A status without details: made by grpc-js itself, by a proxy, or by a server that is not Parley's. */
 function fromBareStatus(
   error: ServiceError,
   headers: Headers,
-  signal: AbortSignal | undefined,
+  canceledHere: CancelReason,
 ): ConnectError {
+  const gone = () =>
+    unavailable("PEER_UNAVAILABLE", "The other server cannot be reached.", { cause: error });
   switch (error.code as number) {
     case Code.Unavailable:
-      return unavailable("PEER_UNAVAILABLE", "The other server cannot be reached.", {
-        cause: error,
-      });
+      return gone();
     case Code.DeadlineExceeded:
       return deadlineExceeded();
     case Code.Canceled:
-      return canceled(signal?.aborted === true ? signal.reason : error);
+      // By us, or else reset by a server that goes down without a word.
+      return canceledHere === undefined ? gone() : canceled(canceledHere.reason);
     case Code.Internal:
     case Code.Unknown:
       return internal(error);

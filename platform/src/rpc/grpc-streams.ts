@@ -44,17 +44,34 @@ export function readMessages<T>(stream: Readable): {
   return { messages, fail: (error) => queue.clear(error) };
 }
 
-/** Writes one message and waits while the other side is slower. Rejects when the signal aborts meanwhile. */
-export function writeMessage<T>(
+/** Messages written in a row before other work gets its turn of the event loop. */
+const WRITE_BURST_MAX = 64;
+
+/**
+ * Returns a function that writes one message, and gives a promise when its caller must wait: while the
+ * other side is slower, and now and then so that a writer that never pauses does not starve everything
+ * else (grpc-js reports a full buffer only after the whole flow control window). The promise rejects
+ * when the signal aborts.
+ */
+export function createMessageWriter<T>(
   stream: Writable & { write(message: T): boolean },
-  message: T,
   signal: AbortSignal,
-): Promise<void> | undefined {
-  if (stream.write(message)) return undefined;
+): (message: T) => Promise<void> | undefined {
+  let burst = 0;
+  return (message) => {
+    if (!stream.write(message)) return drained(stream, signal);
+    if (++burst < WRITE_BURST_MAX) return undefined;
+    burst = 0;
+    return new Promise((resolve) => setImmediate(resolve));
+  };
+}
+
+function drained(stream: Writable, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const onDrain = () => {
       signal.removeEventListener("abort", onAbort);
-      resolve();
+      // Drain events come before the event loop turns; see above.
+      setImmediate(resolve);
     };
     const onAbort = () => {
       stream.off("drain", onDrain);

@@ -7,7 +7,6 @@ import {
   type DescMethodUnary,
   fromBinary,
   type MessageInitShape,
-  type MessageShape,
   toBinary,
 } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
@@ -18,16 +17,16 @@ import {
   type Transport,
   type UnaryResponse,
 } from "@connectrpc/connect";
-import { type Client, type ClientDuplexStream, Metadata } from "@grpc/grpc-js";
+import { type Client, Metadata } from "@grpc/grpc-js";
 import { createBackoff } from "../async/backoff.ts";
 import { sleep } from "../async/sleep.ts";
 import { canceled, fromUnknown, retryAfterMsOf } from "../errors.ts";
 import { currentTraceParent } from "../telemetry/trace-context.ts";
 import { type Caller, callerKey, peerAddressKey } from "./caller.ts";
 import { createGrpcChannels, type GrpcTransportTls } from "./grpc-channels.ts";
+import { callStream, identity, pathOf } from "./grpc-client-stream.ts";
 import { toBuffer } from "./grpc-host.ts";
-import { fromServiceError } from "./grpc-status.ts";
-import { readMessages, writeMessage } from "./grpc-streams.ts";
+import { type CancelReason, fromServiceError } from "./grpc-status.ts";
 import {
   CALLER_HEADER,
   encodeCaller,
@@ -155,9 +154,6 @@ type UnaryCall<I extends DescMessage, O extends DescMessage> = {
   readonly signal: AbortSignal | undefined;
 };
 
-const pathOf = (method: DescMethod) => `/${method.parent.typeName}/${method.name}`;
-const identity = (bytes: Buffer) => bytes;
-
 function callUnary<I extends DescMessage, O extends DescMessage>(
   client: Client,
   { method, request, metadata, deadline, signal }: UnaryCall<I, O>,
@@ -169,7 +165,11 @@ function callUnary<I extends DescMessage, O extends DescMessage>(
     }
     let header = new Headers();
     let trailer = new Headers();
-    const onAbort = () => call.cancel();
+    let canceledHere: CancelReason;
+    const onAbort = () => {
+      canceledHere = { reason: signal?.reason };
+      call.cancel();
+    };
     const call = client.makeUnaryRequest(
       pathOf(method),
       identity,
@@ -180,10 +180,10 @@ function callUnary<I extends DescMessage, O extends DescMessage>(
       (error, bytes) => {
         signal?.removeEventListener("abort", onAbort);
         if (error !== null) {
-          reject(fromServiceError(error, signal));
+          reject(fromServiceError(error, canceledHere));
           return;
         }
-        // The status event follows this callback within the same turn.
+        // The status event, with the trailers, follows this callback within the same turn.
         queueMicrotask(() => {
           const { parent: service } = method;
           try {
@@ -203,116 +203,4 @@ function callUnary<I extends DescMessage, O extends DescMessage>(
     });
     signal?.addEventListener("abort", onAbort, { once: true });
   });
-}
-
-type StreamCall<I extends DescMessage, O extends DescMessage> = {
-  readonly method: DescMethodStreaming<I, O>;
-  readonly input: AsyncIterable<MessageInitShape<I>>;
-  readonly metadata: Metadata;
-  readonly deadline: number | undefined;
-  readonly signal: AbortSignal | undefined;
-};
-
-// Every streaming kind is a duplex stream on the wire. Resolves with the response's headers.
-function callStream<I extends DescMessage, O extends DescMessage>(
-  client: Client,
-  { method, input, metadata, deadline, signal }: StreamCall<I, O>,
-): Promise<StreamResponse<I, O>> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted === true) {
-      reject(canceled(signal.reason));
-      return;
-    }
-    const call = client.makeBidiStreamRequest<Buffer, Buffer>(
-      pathOf(method),
-      identity,
-      identity,
-      metadata,
-      deadline === undefined ? {} : { deadline },
-    );
-    const ended = new AbortController();
-    const onAbort = () => call.cancel();
-    signal?.addEventListener("abort", onAbort, { once: true });
-    const { messages } = readMessages<Buffer>(call);
-    const trailer = new Headers();
-    const respond = (received?: Metadata) =>
-      resolve({
-        stream: true,
-        service: method.parent,
-        method,
-        header: received === undefined ? new Headers() : toHeaders(received),
-        trailer,
-        message: responseMessages(method.output, call, messages, signal),
-      });
-    call.on("metadata", respond);
-    call.on("error", (error) => reject(fromServiceError(error, signal)));
-    call.on("status", (status: { metadata: Metadata; code: number }) => {
-      signal?.removeEventListener("abort", onAbort);
-      ended.abort();
-      toHeaders(status.metadata).forEach((value, name) => {
-        trailer.append(name, value);
-      });
-      // A stream that ends well without a message and without headers still has a response.
-      if (status.code === 0) respond();
-    });
-    void sendAll(method.input, call, input, ended.signal);
-  });
-}
-
-/** Writes the caller's messages until they end, or until the call does; the caller's own error cancels the call. */
-async function sendAll<I extends DescMessage>(
-  schema: I,
-  call: ClientDuplexStream<Buffer, Buffer>,
-  input: AsyncIterable<MessageInitShape<I>>,
-  ended: AbortSignal,
-): Promise<void> {
-  const iterator = input[Symbol.asyncIterator]();
-  const stop = Promise.withResolvers<undefined>();
-  const onEnd = () => stop.resolve(undefined);
-  ended.addEventListener("abort", onEnd, { once: true });
-  try {
-    for (;;) {
-      const result = await Promise.race([iterator.next(), stop.promise]);
-      if (result === undefined) break;
-      if (result.done === true) {
-        call.end();
-        return;
-      }
-      const bytes = toBuffer(toBinary(schema, create(schema, result.value)));
-      const slow = writeMessage(call, bytes, ended);
-      if (slow !== undefined) await slow;
-    }
-  } catch {
-    if (!ended.aborted) call.cancel();
-  }
-  // Not awaited: a generator that is stuck in an await of its own would never answer.
-  iterator.return?.().catch(() => undefined);
-}
-
-function responseMessages<O extends DescMessage>(
-  schema: O,
-  call: ClientDuplexStream<Buffer, Buffer>,
-  messages: AsyncIterable<Buffer>,
-  signal: AbortSignal | undefined,
-): AsyncIterable<MessageShape<O>> {
-  return {
-    [Symbol.asyncIterator]() {
-      const iterator = messages[Symbol.asyncIterator]();
-      return {
-        async next() {
-          try {
-            const result = await iterator.next();
-            if (result.done === true) return { done: true, value: undefined };
-            return { done: false, value: fromBinary(schema, result.value) };
-          } catch (error) {
-            throw fromServiceError(error, signal);
-          }
-        },
-        async return() {
-          call.cancel();
-          return { done: true, value: undefined };
-        },
-      };
-    },
-  };
 }

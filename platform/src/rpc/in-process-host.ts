@@ -135,7 +135,7 @@ function linkSignal(
   signal: AbortSignal | undefined,
   onAbort: (reason: Error) => void,
 ): (() => void) | undefined {
-  call.onAbort = onAbort;
+  call.onAbort(onAbort);
   if (signal === undefined) return undefined;
   if (signal.aborted) {
     call.abort(canceled(signal.reason));
@@ -155,39 +155,27 @@ function requestMessages(
   return {
     [Symbol.asyncIterator]() {
       const iterator = input[Symbol.asyncIterator]();
+      let fail: ((reason: unknown) => void) | undefined;
+      call.onAbort((reason) => fail?.(reason));
       return {
-        async next() {
-          if (call.abortReason !== undefined) throw call.abortReason;
-          const result = await raceAbort(call, iterator.next());
-          if (result.done === true) return { done: true, value: undefined };
-          return { done: false, value: create(schema, result.value) };
+        next() {
+          if (call.abortReason !== undefined) return Promise.reject(call.abortReason);
+          return new Promise((resolve, reject) => {
+            fail = reject;
+            iterator.next().then((result) => {
+              if (result.done === true) resolve({ done: true, value: undefined });
+              else resolve({ done: false, value: create(schema, result.value) });
+            }, reject);
+          });
         },
-        async return() {
+        return() {
           // Not awaited: a generator that is stuck in an await of its own would never answer.
           iterator.return?.().catch(() => undefined);
-          return { done: true, value: undefined };
+          return Promise.resolve({ done: true, value: undefined });
         },
       };
     },
   };
-}
-
-function raceAbort<T>(call: ServerCall, promise: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const { signal } = call;
-    const onAbort = () => reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    promise.then(
-      (value) => {
-        signal.removeEventListener("abort", onAbort);
-        resolve(value);
-      },
-      (error: unknown) => {
-        signal.removeEventListener("abort", onAbort);
-        reject(error);
-      },
-    );
-  });
 }
 
 /** Resolves, as over a network, when the handler has produced its first message or its end. */
