@@ -1,4 +1,5 @@
 /** The account half's tables. Times are ms since the Unix epoch; booleans are 0 and 1. */
+import type { DevicePlatform, PresenceVisibility } from "@parley/gen/parley/account/v1/account_pb";
 
 export type UserRow = {
   user_id: string;
@@ -10,8 +11,7 @@ export type UserRow = {
   about: string;
   /** A PHC string; null for people who sign in only through the external issuer. */
   password_hash: string | null;
-  /** `PresenceVisibility` of the contract. */
-  presence_visibility: number;
+  presence_visibility: PresenceVisibility;
   send_read_receipts: number;
   searchable: number;
   create_time_ms: number;
@@ -21,8 +21,7 @@ export type DeviceRow = {
   device_id: string;
   user_id: string;
   name: string;
-  /** `DevicePlatform` of the contract. */
-  platform: number;
+  platform: DevicePlatform;
   create_time_ms: number;
   last_refresh_time_ms: number;
   /** When the newest refresh token stops being accepted; the device counts as signed out from then on. */
@@ -75,8 +74,8 @@ export type BlockRow = {
 export type BlockOutboxRow = {
   blocker_user_id: string;
   blocked_user_id: string;
-  /** Grows with each change of the block; a relay forgets only what it has told. */
-  version: number;
+  /** A UUID of this change; a relay forgets only what it has told. */
+  change_id: string;
 };
 
 /** Secrets that the service made for itself at its first start. */

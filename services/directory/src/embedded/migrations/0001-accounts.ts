@@ -121,7 +121,7 @@ async function createContacts(db: Kysely<unknown>): Promise<void> {
     .createTable("block_outbox")
     .addColumn("blocker_user_id", UUID, (column) => column.notNull())
     .addColumn("blocked_user_id", UUID, (column) => column.notNull())
-    .addColumn("version", "bigint", (column) => column.notNull())
+    .addColumn("change_id", UUID, (column) => column.notNull())
     .addPrimaryKeyConstraint("block_outbox_key", ["blocker_user_id", "blocked_user_id"])
     .execute();
 }
