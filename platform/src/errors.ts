@@ -3,7 +3,7 @@
  * reason in UPPER_SNAKE_CASE; the code says whose fault it is and what the client does next, the reason
  * says exactly what happened. A `cause` is for the log and never reaches the wire.
  */
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import {
@@ -21,7 +21,12 @@ export type ErrorMetadata = Readonly<Record<string, string>>;
 /** One field that does not satisfy the contract. `field` is a path such as `member_ids[3]`. */
 export type FieldViolation = { readonly field: string; readonly description: string };
 
-type Detail = ConstructorParameters<typeof ConnectError>[3];
+type Details = NonNullable<ConstructorParameters<typeof ConnectError>[3]>;
+
+/** A detail whose descriptor is not enumerable: a printed error would be pages of descriptors otherwise. */
+function detail<D extends DescMessage>(desc: D, value: MessageInitShape<D>): Details[number] {
+  return Object.defineProperty({ desc, value }, "desc", { value: desc, enumerable: false });
+}
 
 function refusal(
   code: Code,
@@ -29,7 +34,7 @@ function refusal(
   description: string,
   options: {
     readonly metadata?: ErrorMetadata | undefined;
-    readonly details?: Detail;
+    readonly details?: Details;
     readonly retryAfterMs?: number | undefined;
     readonly cause?: unknown;
   } = {},
@@ -39,11 +44,11 @@ function refusal(
     domain: ERROR_DOMAIN,
     metadata: { ...options.metadata },
   };
-  const details: NonNullable<Detail> = [{ desc: ErrorInfoSchema, value: info }];
+  const details: Details = [detail(ErrorInfoSchema, info)];
   if (options.details !== undefined) details.push(...options.details);
   if (options.retryAfterMs !== undefined) {
     const retryDelay = durationFromMs(Math.max(0, Math.ceil(options.retryAfterMs)));
-    details.push({ desc: RetryInfoSchema, value: { retryDelay } });
+    details.push(detail(RetryInfoSchema, { retryDelay }));
   }
   return new ConnectError(description, code, undefined, details, options.cause);
 }
@@ -71,9 +76,7 @@ export function invalidFields(
   );
   return refusal(Code.InvalidArgument, reason, text.join("; "), {
     metadata: first === undefined ? undefined : { field: first.field },
-    details: [
-      { desc: BadRequestSchema, value: { fieldViolations: violations.map((v) => ({ ...v })) } },
-    ],
+    details: [detail(BadRequestSchema, { fieldViolations: violations.map((v) => ({ ...v })) })],
   });
 }
 

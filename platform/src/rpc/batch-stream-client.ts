@@ -85,6 +85,8 @@ class StreamClient<Item, Result, Batch, BatchResponse> implements BatchStreamCli
   #nextId = 1n;
   #flushScheduled = false;
   #batches: AsyncQueue<Batch> | undefined;
+  // Set before the stream is opened, which itself flushes what is unsent.
+  #started = false;
   #running: Promise<void> | undefined;
   #sweeper: NodeJS.Timeout | undefined;
 
@@ -140,7 +142,10 @@ class StreamClient<Item, Result, Batch, BatchResponse> implements BatchStreamCli
 
   #flush(): void {
     if (this.#unsent.length === 0 || this.#disposed.signal.aborted) return;
-    this.#running ??= this.#run();
+    if (!this.#started) {
+      this.#started = true;
+      this.#running = this.#run();
+    }
     const { itemsPerBatchMax = BATCH_ITEMS_MAX, wrap } = this.#options;
     const batches = this.#batches;
     if (batches === undefined) return;

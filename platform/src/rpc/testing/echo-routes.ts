@@ -1,13 +1,29 @@
 /** The test service's implementation: says and does what the host suite needs to see. */
-import type { HandlerContext } from "@connectrpc/connect";
+import { create } from "@bufbuild/protobuf";
+import type { Client, HandlerContext } from "@connectrpc/connect";
 import {
+  type ConverseBatchesRequest,
+  ConverseBatchesRequestSchema,
+  type ConverseBatchesResponse,
+  ConverseBatchesResponseSchema,
   EchoService,
   UndeclaredService,
 } from "@parley/gen/parley/internal/testing/v1/echo_service_pb";
 import { createDeferred, type Deferred } from "../../async/deferred.ts";
 import { sleep } from "../../async/sleep.ts";
-import { failedPrecondition, resourceExhausted, unavailable } from "../../errors.ts";
+import {
+  failedPrecondition,
+  fromRefusalFields,
+  resourceExhausted,
+  toRefusalFields,
+  unavailable,
+} from "../../errors.ts";
 import { currentTraceParent } from "../../telemetry/trace-context.ts";
+import {
+  type BatchStreamClientOptions,
+  createBatchStreamClient,
+  serveBatchStream,
+} from "../batch-stream.ts";
 import { callerKey, peerAddressKey, requireDevice } from "../caller.ts";
 import { defineRoute, type Routes } from "../route.ts";
 
@@ -49,6 +65,63 @@ const untilAborted = (signal: AbortSignal) =>
     if (signal.aborted) onAbort();
     else signal.addEventListener("abort", onAbort, { once: true });
   });
+
+function serveConverse(
+  requests: AsyncIterable<ConverseBatchesRequest>,
+  signal: AbortSignal,
+  aborted: Deferred<unknown>,
+) {
+  signal.addEventListener("abort", () => aborted.resolve(signal.reason), { once: true });
+  return serveBatchStream(requests, {
+    unwrap: (batch) =>
+      batch.items.map((item) => ({ correlationId: item.correlationId, item: item.text })),
+    handleItem(text) {
+      if (text === "fail") throw failedPrecondition("WRONG_MOMENT", "Not now.");
+      return text === "never" ? new Promise<string>(() => undefined) : text;
+    },
+    wrap: (outcomes) =>
+      create(ConverseBatchesResponseSchema, {
+        results: outcomes.map((outcome) => {
+          const { correlationId } = outcome;
+          if (outcome.ok) return { correlationId, text: outcome.result };
+          const { code, reason } = toRefusalFields(outcome.error);
+          return { correlationId, code, reason };
+        }),
+      }),
+  });
+}
+
+/** A batch stream client of `ConverseBatches`. */
+export function createConverseClient(
+  client: Client<typeof EchoService>,
+  options: Partial<ConverseOptions> = {},
+) {
+  return createBatchStreamClient<string, string, ConverseBatchesRequest, ConverseBatchesResponse>({
+    name: "converse",
+    open: (batches, signal) => client.converseBatches(batches, { signal }),
+    wrap: (items) =>
+      create(ConverseBatchesRequestSchema, {
+        items: items.map(({ correlationId, item }) => ({ correlationId, text: item })),
+      }),
+    *unwrap({ results }) {
+      for (const { correlationId, text, code, reason } of results) {
+        if (code === 0) yield { correlationId, ok: true, result: text };
+        else {
+          const error = fromRefusalFields({ code, reason, description: "", retryAfterMs: 0 });
+          yield { correlationId, ok: false, error };
+        }
+      }
+    },
+    ...options,
+  });
+}
+
+type ConverseOptions = BatchStreamClientOptions<
+  string,
+  string,
+  ConverseBatchesRequest,
+  ConverseBatchesResponse
+>;
 
 export function createEchoRoutes(): EchoRoutes {
   const aborted: Deferred<unknown> = createDeferred();
@@ -132,6 +205,7 @@ export function createEchoRoutes(): EchoRoutes {
         left.resolve();
       }
     },
+    converseBatches: (requests, context) => serveConverse(requests, context.signal, aborted),
     describeDevice(_request, context) {
       requireDevice(context);
       return { caller: seenCaller(context) };

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file parley/internal/testing/v1/echo_service.proto.
  */
 export const file_parley_internal_testing_v1_echo_service: GenFile = /*@__PURE__*/
-  fileDesc("Ci1wYXJsZXkvaW50ZXJuYWwvdGVzdGluZy92MS9lY2hvX3NlcnZpY2UucHJvdG8SGnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxIkkKC0VjaG9SZXF1ZXN0EjoKBnNheWluZxgBIAEoCzIiLnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLlNheWluZ0IGukgDyAEBInoKDEVjaG9SZXNwb25zZRIyCgZzYXlpbmcYASABKAsyIi5wYXJsZXkuaW50ZXJuYWwudGVzdGluZy52MS5TYXlpbmcSNgoGY2FsbGVyGAIgASgLMiYucGFybGV5LmludGVybmFsLnRlc3RpbmcudjEuU2VlbkNhbGxlciIkCg1DaGFuZ2VSZXF1ZXN0EhMKC2luc3RydWN0aW9uGAEgASgJIhAKDkNoYW5nZVJlc3BvbnNlIjkKDUV4cGFuZFJlcXVlc3QSGAoFY291bnQYASABKA1CCbpIBioEGKCNBhIOCgZlbmRpbmcYAiABKAkiIAoORXhwYW5kUmVzcG9uc2USDgoGbnVtYmVyGAEgASgNIioKDkNvbGxlY3RSZXF1ZXN0EhgKBm51bWJlchgBIAEoDUIIukgFKgMY6AciHgoPQ29sbGVjdFJlc3BvbnNlEgsKA3N1bRgBIAEoBCIqCg9Db252ZXJzZVJlcXVlc3QSFwoEdGV4dBgBIAEoCUIJukgGcgQQARhAIiAKEENvbnZlcnNlUmVzcG9uc2USDAoEdGV4dBgBIAEoCSIXChVEZXNjcmliZURldmljZVJlcXVlc3QiUAoWRGVzY3JpYmVEZXZpY2VSZXNwb25zZRI2CgZjYWxsZXIYASABKAsyJi5wYXJsZXkuaW50ZXJuYWwudGVzdGluZy52MS5TZWVuQ2FsbGVyIhgKFkRlc2NyaWJlU2VydmljZVJlcXVlc3QiUQoXRGVzY3JpYmVTZXJ2aWNlUmVzcG9uc2USNgoGY2FsbGVyGAEgASgLMiYucGFybGV5LmludGVybmFsLnRlc3RpbmcudjEuU2VlbkNhbGxlciIZChdEZXNjcmliZU9wZXJhdG9yUmVxdWVzdCJSChhEZXNjcmliZU9wZXJhdG9yUmVzcG9uc2USNgoGY2FsbGVyGAEgASgLMiYucGFybGV5LmludGVybmFsLnRlc3RpbmcudjEuU2VlbkNhbGxlciIOCgxSZWFjaFJlcXVlc3QiDwoNUmVhY2hSZXNwb25zZTKQBwoLRWNob1NlcnZpY2USXgoERWNobxInLnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLkVjaG9SZXF1ZXN0GigucGFybGV5LmludGVybmFsLnRlc3RpbmcudjEuRWNob1Jlc3BvbnNlIgOQAgESXwoGQ2hhbmdlEikucGFybGV5LmludGVybmFsLnRlc3RpbmcudjEuQ2hhbmdlUmVxdWVzdBoqLnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLkNoYW5nZVJlc3BvbnNlEmEKBkV4cGFuZBIpLnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLkV4cGFuZFJlcXVlc3QaKi5wYXJsZXkuaW50ZXJuYWwudGVzdGluZy52MS5FeHBhbmRSZXNwb25zZTABEmQKB0NvbGxlY3QSKi5wYXJsZXkuaW50ZXJuYWwudGVzdGluZy52MS5Db2xsZWN0UmVxdWVzdBorLnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLkNvbGxlY3RSZXNwb25zZSgBEmkKCENvbnZlcnNlEisucGFybGV5LmludGVybmFsLnRlc3RpbmcudjEuQ29udmVyc2VSZXF1ZXN0GiwucGFybGV5LmludGVybmFsLnRlc3RpbmcudjEuQ29udmVyc2VSZXNwb25zZSgBMAESfQoORGVzY3JpYmVEZXZpY2USMS5wYXJsZXkuaW50ZXJuYWwudGVzdGluZy52MS5EZXNjcmliZURldmljZVJlcXVlc3QaMi5wYXJsZXkuaW50ZXJuYWwudGVzdGluZy52MS5EZXNjcmliZURldmljZVJlc3BvbnNlIgSwuxgCEoABCg9EZXNjcmliZVNlcnZpY2USMi5wYXJsZXkuaW50ZXJuYWwudGVzdGluZy52MS5EZXNjcmliZVNlcnZpY2VSZXF1ZXN0GjMucGFybGV5LmludGVybmFsLnRlc3RpbmcudjEuRGVzY3JpYmVTZXJ2aWNlUmVzcG9uc2UiBLC7GAMSgwEKEERlc2NyaWJlT3BlcmF0b3ISMy5wYXJsZXkuaW50ZXJuYWwudGVzdGluZy52MS5EZXNjcmliZU9wZXJhdG9yUmVxdWVzdBo0LnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLkRlc2NyaWJlT3BlcmF0b3JSZXNwb25zZSIEsLsYBBoEqLsYATJxChFVbmRlY2xhcmVkU2VydmljZRJcCgVSZWFjaBIoLnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLlJlYWNoUmVxdWVzdBopLnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLlJlYWNoUmVzcG9uc2ViBnByb3RvMw", [file_buf_validate_validate, file_parley_internal_testing_v1_echo, file_parley_options_v1_access]);
+  fileDesc("Ci1wYXJsZXkvaW50ZXJuYWwvdGVzdGluZy92MS9lY2hvX3NlcnZpY2UucHJvdG8SGnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxIkkKC0VjaG9SZXF1ZXN0EjoKBnNheWluZxgBIAEoCzIiLnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLlNheWluZ0IGukgDyAEBInoKDEVjaG9SZXNwb25zZRIyCgZzYXlpbmcYASABKAsyIi5wYXJsZXkuaW50ZXJuYWwudGVzdGluZy52MS5TYXlpbmcSNgoGY2FsbGVyGAIgASgLMiYucGFybGV5LmludGVybmFsLnRlc3RpbmcudjEuU2VlbkNhbGxlciIkCg1DaGFuZ2VSZXF1ZXN0EhMKC2luc3RydWN0aW9uGAEgASgJIhAKDkNoYW5nZVJlc3BvbnNlIjkKDUV4cGFuZFJlcXVlc3QSGAoFY291bnQYASABKA1CCbpIBioEGKCNBhIOCgZlbmRpbmcYAiABKAkiIAoORXhwYW5kUmVzcG9uc2USDgoGbnVtYmVyGAEgASgNIioKDkNvbGxlY3RSZXF1ZXN0EhgKBm51bWJlchgBIAEoDUIIukgFKgMY6AciHgoPQ29sbGVjdFJlc3BvbnNlEgsKA3N1bRgBIAEoBCIqCg9Db252ZXJzZVJlcXVlc3QSFwoEdGV4dBgBIAEoCUIJukgGcgQQARhAIiAKEENvbnZlcnNlUmVzcG9uc2USDAoEdGV4dBgBIAEoCSJeChZDb252ZXJzZUJhdGNoZXNSZXF1ZXN0EkQKBWl0ZW1zGAEgAygLMigucGFybGV5LmludGVybmFsLnRlc3RpbmcudjEuQ29udmVyc2VJdGVtQgu6SAiSAQUIARCAAiI0CgxDb252ZXJzZUl0ZW0SFgoOY29ycmVsYXRpb25faWQYASABKAQSDAoEdGV4dBgCIAEoCSJWChdDb252ZXJzZUJhdGNoZXNSZXNwb25zZRI7CgdyZXN1bHRzGAEgAygLMioucGFybGV5LmludGVybmFsLnRlc3RpbmcudjEuQ29udmVyc2VSZXN1bHQiVAoOQ29udmVyc2VSZXN1bHQSFgoOY29ycmVsYXRpb25faWQYASABKAQSDAoEdGV4dBgCIAEoCRIMCgRjb2RlGAMgASgNEg4KBnJlYXNvbhgEIAEoCSIXChVEZXNjcmliZURldmljZVJlcXVlc3QiUAoWRGVzY3JpYmVEZXZpY2VSZXNwb25zZRI2CgZjYWxsZXIYASABKAsyJi5wYXJsZXkuaW50ZXJuYWwudGVzdGluZy52MS5TZWVuQ2FsbGVyIhgKFkRlc2NyaWJlU2VydmljZVJlcXVlc3QiUQoXRGVzY3JpYmVTZXJ2aWNlUmVzcG9uc2USNgoGY2FsbGVyGAEgASgLMiYucGFybGV5LmludGVybmFsLnRlc3RpbmcudjEuU2VlbkNhbGxlciIZChdEZXNjcmliZU9wZXJhdG9yUmVxdWVzdCJSChhEZXNjcmliZU9wZXJhdG9yUmVzcG9uc2USNgoGY2FsbGVyGAEgASgLMiYucGFybGV5LmludGVybmFsLnRlc3RpbmcudjEuU2VlbkNhbGxlciIOCgxSZWFjaFJlcXVlc3QiDwoNUmVhY2hSZXNwb25zZTKQCAoLRWNob1NlcnZpY2USXgoERWNobxInLnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLkVjaG9SZXF1ZXN0GigucGFybGV5LmludGVybmFsLnRlc3RpbmcudjEuRWNob1Jlc3BvbnNlIgOQAgESXwoGQ2hhbmdlEikucGFybGV5LmludGVybmFsLnRlc3RpbmcudjEuQ2hhbmdlUmVxdWVzdBoqLnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLkNoYW5nZVJlc3BvbnNlEmEKBkV4cGFuZBIpLnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLkV4cGFuZFJlcXVlc3QaKi5wYXJsZXkuaW50ZXJuYWwudGVzdGluZy52MS5FeHBhbmRSZXNwb25zZTABEmQKB0NvbGxlY3QSKi5wYXJsZXkuaW50ZXJuYWwudGVzdGluZy52MS5Db2xsZWN0UmVxdWVzdBorLnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLkNvbGxlY3RSZXNwb25zZSgBEmkKCENvbnZlcnNlEisucGFybGV5LmludGVybmFsLnRlc3RpbmcudjEuQ29udmVyc2VSZXF1ZXN0GiwucGFybGV5LmludGVybmFsLnRlc3RpbmcudjEuQ29udmVyc2VSZXNwb25zZSgBMAESfgoPQ29udmVyc2VCYXRjaGVzEjIucGFybGV5LmludGVybmFsLnRlc3RpbmcudjEuQ29udmVyc2VCYXRjaGVzUmVxdWVzdBozLnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLkNvbnZlcnNlQmF0Y2hlc1Jlc3BvbnNlKAEwARJ9Cg5EZXNjcmliZURldmljZRIxLnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLkRlc2NyaWJlRGV2aWNlUmVxdWVzdBoyLnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLkRlc2NyaWJlRGV2aWNlUmVzcG9uc2UiBLC7GAISgAEKD0Rlc2NyaWJlU2VydmljZRIyLnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLkRlc2NyaWJlU2VydmljZVJlcXVlc3QaMy5wYXJsZXkuaW50ZXJuYWwudGVzdGluZy52MS5EZXNjcmliZVNlcnZpY2VSZXNwb25zZSIEsLsYAxKDAQoQRGVzY3JpYmVPcGVyYXRvchIzLnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLkRlc2NyaWJlT3BlcmF0b3JSZXF1ZXN0GjQucGFybGV5LmludGVybmFsLnRlc3RpbmcudjEuRGVzY3JpYmVPcGVyYXRvclJlc3BvbnNlIgSwuxgEGgSouxgBMnEKEVVuZGVjbGFyZWRTZXJ2aWNlElwKBVJlYWNoEigucGFybGV5LmludGVybmFsLnRlc3RpbmcudjEuUmVhY2hSZXF1ZXN0GikucGFybGV5LmludGVybmFsLnRlc3RpbmcudjEuUmVhY2hSZXNwb25zZWIGcHJvdG8z", [file_buf_validate_validate, file_parley_internal_testing_v1_echo, file_parley_options_v1_access]);
 
 /**
  * The request of `Echo`.
@@ -237,6 +237,118 @@ export const ConverseResponseSchema: GenMessage<ConverseResponse> = /*@__PURE__*
   messageDesc(file_parley_internal_testing_v1_echo_service, 9);
 
 /**
+ * Items to answer.
+ *
+ * @generated from message parley.internal.testing.v1.ConverseBatchesRequest
+ */
+export type ConverseBatchesRequest = Message<"parley.internal.testing.v1.ConverseBatchesRequest"> & {
+  /**
+   * 1 to 256 items.
+   *
+   * @generated from field: repeated parley.internal.testing.v1.ConverseItem items = 1;
+   */
+  items: ConverseItem[];
+};
+
+/**
+ * Describes the message parley.internal.testing.v1.ConverseBatchesRequest.
+ * Use `create(ConverseBatchesRequestSchema)` to create a new message.
+ */
+export const ConverseBatchesRequestSchema: GenMessage<ConverseBatchesRequest> = /*@__PURE__*/
+  messageDesc(file_parley_internal_testing_v1_echo_service, 10);
+
+/**
+ * One item.
+ *
+ * @generated from message parley.internal.testing.v1.ConverseItem
+ */
+export type ConverseItem = Message<"parley.internal.testing.v1.ConverseItem"> & {
+  /**
+   * Chosen by the caller, unique among its unanswered items of the stream.
+   *
+   * @generated from field: uint64 correlation_id = 1;
+   */
+  correlationId: bigint;
+
+  /**
+   * What to answer: `fail` is refused, `never` is not answered.
+   *
+   * @generated from field: string text = 2;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message parley.internal.testing.v1.ConverseItem.
+ * Use `create(ConverseItemSchema)` to create a new message.
+ */
+export const ConverseItemSchema: GenMessage<ConverseItem> = /*@__PURE__*/
+  messageDesc(file_parley_internal_testing_v1_echo_service, 11);
+
+/**
+ * Answers to items.
+ *
+ * @generated from message parley.internal.testing.v1.ConverseBatchesResponse
+ */
+export type ConverseBatchesResponse = Message<"parley.internal.testing.v1.ConverseBatchesResponse"> & {
+  /**
+   * The answers.
+   *
+   * @generated from field: repeated parley.internal.testing.v1.ConverseResult results = 1;
+   */
+  results: ConverseResult[];
+};
+
+/**
+ * Describes the message parley.internal.testing.v1.ConverseBatchesResponse.
+ * Use `create(ConverseBatchesResponseSchema)` to create a new message.
+ */
+export const ConverseBatchesResponseSchema: GenMessage<ConverseBatchesResponse> = /*@__PURE__*/
+  messageDesc(file_parley_internal_testing_v1_echo_service, 12);
+
+/**
+ * The answer to one item.
+ *
+ * @generated from message parley.internal.testing.v1.ConverseResult
+ */
+export type ConverseResult = Message<"parley.internal.testing.v1.ConverseResult"> & {
+  /**
+   * The item's `correlation_id`.
+   *
+   * @generated from field: uint64 correlation_id = 1;
+   */
+  correlationId: bigint;
+
+  /**
+   * The text it answers; empty if refused.
+   *
+   * @generated from field: string text = 2;
+   */
+  text: string;
+
+  /**
+   * The gRPC status code; 0 if it was not refused.
+   *
+   * @generated from field: uint32 code = 3;
+   */
+  code: number;
+
+  /**
+   * The reason of a refusal; empty if there is none.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message parley.internal.testing.v1.ConverseResult.
+ * Use `create(ConverseResultSchema)` to create a new message.
+ */
+export const ConverseResultSchema: GenMessage<ConverseResult> = /*@__PURE__*/
+  messageDesc(file_parley_internal_testing_v1_echo_service, 13);
+
+/**
  * The request of `DescribeDevice`.
  *
  * @generated from message parley.internal.testing.v1.DescribeDeviceRequest
@@ -249,7 +361,7 @@ export type DescribeDeviceRequest = Message<"parley.internal.testing.v1.Describe
  * Use `create(DescribeDeviceRequestSchema)` to create a new message.
  */
 export const DescribeDeviceRequestSchema: GenMessage<DescribeDeviceRequest> = /*@__PURE__*/
-  messageDesc(file_parley_internal_testing_v1_echo_service, 10);
+  messageDesc(file_parley_internal_testing_v1_echo_service, 14);
 
 /**
  * The answer of `DescribeDevice`.
@@ -270,7 +382,7 @@ export type DescribeDeviceResponse = Message<"parley.internal.testing.v1.Describ
  * Use `create(DescribeDeviceResponseSchema)` to create a new message.
  */
 export const DescribeDeviceResponseSchema: GenMessage<DescribeDeviceResponse> = /*@__PURE__*/
-  messageDesc(file_parley_internal_testing_v1_echo_service, 11);
+  messageDesc(file_parley_internal_testing_v1_echo_service, 15);
 
 /**
  * The request of `DescribeService`.
@@ -285,7 +397,7 @@ export type DescribeServiceRequest = Message<"parley.internal.testing.v1.Describ
  * Use `create(DescribeServiceRequestSchema)` to create a new message.
  */
 export const DescribeServiceRequestSchema: GenMessage<DescribeServiceRequest> = /*@__PURE__*/
-  messageDesc(file_parley_internal_testing_v1_echo_service, 12);
+  messageDesc(file_parley_internal_testing_v1_echo_service, 16);
 
 /**
  * The answer of `DescribeService`.
@@ -306,7 +418,7 @@ export type DescribeServiceResponse = Message<"parley.internal.testing.v1.Descri
  * Use `create(DescribeServiceResponseSchema)` to create a new message.
  */
 export const DescribeServiceResponseSchema: GenMessage<DescribeServiceResponse> = /*@__PURE__*/
-  messageDesc(file_parley_internal_testing_v1_echo_service, 13);
+  messageDesc(file_parley_internal_testing_v1_echo_service, 17);
 
 /**
  * The request of `DescribeOperator`.
@@ -321,7 +433,7 @@ export type DescribeOperatorRequest = Message<"parley.internal.testing.v1.Descri
  * Use `create(DescribeOperatorRequestSchema)` to create a new message.
  */
 export const DescribeOperatorRequestSchema: GenMessage<DescribeOperatorRequest> = /*@__PURE__*/
-  messageDesc(file_parley_internal_testing_v1_echo_service, 14);
+  messageDesc(file_parley_internal_testing_v1_echo_service, 18);
 
 /**
  * The answer of `DescribeOperator`.
@@ -342,7 +454,7 @@ export type DescribeOperatorResponse = Message<"parley.internal.testing.v1.Descr
  * Use `create(DescribeOperatorResponseSchema)` to create a new message.
  */
 export const DescribeOperatorResponseSchema: GenMessage<DescribeOperatorResponse> = /*@__PURE__*/
-  messageDesc(file_parley_internal_testing_v1_echo_service, 15);
+  messageDesc(file_parley_internal_testing_v1_echo_service, 19);
 
 /**
  * The request of `Reach`.
@@ -357,7 +469,7 @@ export type ReachRequest = Message<"parley.internal.testing.v1.ReachRequest"> & 
  * Use `create(ReachRequestSchema)` to create a new message.
  */
 export const ReachRequestSchema: GenMessage<ReachRequest> = /*@__PURE__*/
-  messageDesc(file_parley_internal_testing_v1_echo_service, 16);
+  messageDesc(file_parley_internal_testing_v1_echo_service, 20);
 
 /**
  * The answer of `Reach`.
@@ -372,7 +484,7 @@ export type ReachResponse = Message<"parley.internal.testing.v1.ReachResponse"> 
  * Use `create(ReachResponseSchema)` to create a new message.
  */
 export const ReachResponseSchema: GenMessage<ReachResponse> = /*@__PURE__*/
-  messageDesc(file_parley_internal_testing_v1_echo_service, 17);
+  messageDesc(file_parley_internal_testing_v1_echo_service, 21);
 
 /**
  * Answers what it is told. No process of Parley serves it.
@@ -429,6 +541,16 @@ export const EchoService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof ConverseRequestSchema;
     output: typeof ConverseResponseSchema;
+  },
+  /**
+   * Answers many items over one stream, each by its `correlation_id`, in any order.
+   *
+   * @generated from rpc parley.internal.testing.v1.EchoService.ConverseBatches
+   */
+  converseBatches: {
+    methodKind: "bidi_streaming";
+    input: typeof ConverseBatchesRequestSchema;
+    output: typeof ConverseBatchesResponseSchema;
   },
   /**
    * Answers who is calling. Devices only.
