@@ -46,8 +46,13 @@ export function foldUsername(username: string): string {
  * characters, which is as long as a query can be.
  */
 export function foldForSearch(text: string): string {
-  const folded = text.normalize("NFKC").toLowerCase().normalize("NFKC").trim();
+  const folded = text.toWellFormed().normalize("NFKC").toLowerCase().normalize("NFKC").trim();
   return takeCharacters(folded, DISPLAY_NAME_CHARACTERS_MAX);
+}
+
+/** A name as it is shown: on one line, without blanks around it; may become empty. */
+export function cleanDisplayName(name: string): string {
+  return name.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ").trim();
 }
 
 /** The first characters (code points, not UTF-16 units) of a text. */

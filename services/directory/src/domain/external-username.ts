@@ -1,5 +1,5 @@
 /** Usernames for people who come from an external issuer. */
-import { DISPLAY_NAME_CHARACTERS_MAX, takeCharacters } from "./account.ts";
+import { cleanDisplayName, DISPLAY_NAME_CHARACTERS_MAX, takeCharacters } from "./account.ts";
 
 /** What a token says about a person; all of it is optional, and none of it is trusted to be well-formed. */
 export type ExternalClaims = {
@@ -29,7 +29,10 @@ export function withSuffix(username: string, suffix: string): string {
 
 /** The name to show; the username if the claims have none. */
 export function suggestDisplayName(claims: ExternalClaims, username: string): string {
-  const name = takeCharacters((claims.name ?? "").trim(), DISPLAY_NAME_CHARACTERS_MAX).trim();
+  const name = takeCharacters(
+    cleanDisplayName(claims.name ?? ""),
+    DISPLAY_NAME_CHARACTERS_MAX,
+  ).trim();
   return name === "" ? username : name;
 }
 
