@@ -1,0 +1,195 @@
+/** Notices of how far people have come: at once where two talk, collected where many do. */
+import { create, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { DispatchReceiptRequest } from "@parley/gen/parley/internal/fanout/v1/fanout_service_pb";
+import { EventSchema } from "@parley/gen/parley/realtime/v1/event_pb";
+import type { Timer, TimerClock } from "@parley/platform/clock";
+import type { Logger } from "@parley/platform/telemetry/logger";
+import { type Deliverer, ephemeralEvent } from "./deliverer.ts";
+import { receiptAudience } from "./domain/receipt-audience.ts";
+import type { InboxStore } from "./ports.ts";
+
+/** One person's positions in one conversation. */
+export type ReceiptNotice = Pick<
+  DispatchReceiptRequest,
+  | "conversationId"
+  | "userId"
+  | "deliveredSeq"
+  | "readSeq"
+  | "readUnreadOrdinal"
+  | "updateTimeMs"
+  | "showRead"
+  | "authorUserId"
+>;
+
+export type Receipts = AsyncDisposable & {
+  /**
+   * Keeps the read position in the person's own inbox, tells their own sessions and the others. Resolves
+   * when the position is durable. Notices themselves may get lost: positions are read again when a
+   * conversation opens.
+   */
+  dispatch(notice: ReceiptNotice): Promise<void>;
+  /** Notices that are being collected. */
+  readonly collected: number;
+};
+
+export type ReceiptsDependencies = {
+  readonly store: Pick<InboxStore, "readConversation" | "write">;
+  readonly deliverer: Pick<Deliverer, "deliver">;
+  readonly clock: TimerClock;
+  readonly log: Logger;
+};
+
+/** The contract: one notice per second, conversation and person. */
+const COLLECT_MS = 1000;
+/** How often is looked whose second is over. */
+const LOOK_MS = 100;
+/** Collected notices; above it the oldest goes out early. About 10 MB. */
+const COLLECTED_MAX = 20_000;
+/** Authors of one collected notice; a second of reading rarely passes more people's messages. */
+const AUTHORS_MAX = 32;
+
+type Collected = {
+  notice: ReceiptNotice;
+  readonly since: number;
+  /** True when a notice in here is for all other members; false when they are for the authors. */
+  everyone: boolean;
+  readonly authorUserIds: Set<string>;
+};
+
+export function createReceipts(dependencies: ReceiptsDependencies): Receipts {
+  return new ReceiptCollector(dependencies);
+}
+
+class ReceiptCollector implements Receipts {
+  readonly #dependencies: ReceiptsDependencies;
+  // Insertion order is order of age.
+  readonly #collected = new Map<string, Collected>();
+  #looks = 0;
+  #timer: Timer | undefined;
+  readonly #sending = new Set<Promise<void>>();
+
+  constructor(dependencies: ReceiptsDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  get collected(): number {
+    return this.#collected.size;
+  }
+
+  async dispatch(notice: ReceiptNotice): Promise<void> {
+    const { store } = this.#dependencies;
+    const { conversationId, userId, readSeq, readUnreadOrdinal } = notice;
+    const rows = [{ kind: "read", userId, readSeq, readUnreadOrdinal } as const];
+    const { visible, durable } = store.write({ conversationId, rows });
+    await visible;
+    const conversation = await store.readConversation(conversationId);
+    const audience = receiptAudience(conversation, notice);
+    const others = { ...notice, readSeq: notice.showRead ? readSeq : 0n };
+    if (audience.kind === "direct" && notice.showRead) {
+      this.#send(notice, [userId, ...audience.userIds]);
+    } else {
+      this.#send(notice, [userId]);
+      if (audience.kind === "direct") this.#send(others, audience.userIds);
+      else if (audience.kind === "members") this.#collect(others, "");
+      else if (audience.kind === "author") this.#collect(others, audience.authorUserId);
+    }
+    await durable;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#timer?.cancel();
+    for (const key of [...this.#collected.keys()]) this.#release(key);
+    await Promise.all(this.#sending);
+  }
+
+  #collect(notice: ReceiptNotice, authorUserId: string): void {
+    const key = `${notice.conversationId} ${notice.userId}`;
+    const known = this.#collected.get(key);
+    if (known !== undefined) {
+      known.notice = mergeNotices(known.notice, notice);
+      addAuthor(known, authorUserId);
+      return;
+    }
+    if (this.#collected.size >= COLLECTED_MAX) {
+      const [oldest] = this.#collected.keys();
+      if (oldest !== undefined) this.#release(oldest);
+    }
+    const since = this.#looks;
+    const collected = { notice, since, everyone: false, authorUserIds: new Set<string>() };
+    addAuthor(collected, authorUserId);
+    this.#collected.set(key, collected);
+    this.#setTimer();
+  }
+
+  #setTimer(): void {
+    this.#timer ??= this.#dependencies.clock.setTimer(LOOK_MS, () => {
+      this.#timer = undefined;
+      this.#looks++;
+      for (const [key, { since }] of this.#collected) {
+        if ((this.#looks - since) * LOOK_MS < COLLECT_MS) break;
+        this.#release(key);
+      }
+      if (this.#collected.size > 0) this.#setTimer();
+    });
+  }
+
+  #release(key: string): void {
+    const collected = this.#collected.get(key);
+    if (collected === undefined) return;
+    this.#collected.delete(key);
+    this.#track(this.#sendCollected(collected));
+  }
+
+  async #sendCollected({ notice, everyone, authorUserIds }: Collected): Promise<void> {
+    const { conversationId, userId } = notice;
+    const conversation = await this.#dependencies.store.readConversation(conversationId);
+    // Who left within the second is not told any more.
+    const members = (conversation?.members.userIds ?? []).filter((member) => member !== userId);
+    const told = everyone ? members : members.filter((member) => authorUserIds.has(member));
+    if (told.length > 0) await this.#deliver(notice, told);
+  }
+
+  #send(notice: ReceiptNotice, userIds: readonly string[]): void {
+    if (userIds.length > 0) this.#track(this.#deliver(notice, userIds));
+  }
+
+  async #deliver(notice: ReceiptNotice, userIds: readonly string[]): Promise<void> {
+    const events = [ephemeralEvent(encodeReceipt(notice))];
+    await this.#dependencies.deliverer.deliver({ conversationId: "", events, userIds });
+  }
+
+  #track(sending: Promise<void>): void {
+    const tracked = sending
+      .catch((error: unknown) => {
+        this.#dependencies.log.warn({ error }, "A receipt was not passed on.");
+      })
+      .finally(() => this.#sending.delete(tracked));
+    this.#sending.add(tracked);
+  }
+}
+
+/** Notes one more author, or everybody. */
+function addAuthor(collected: Collected, authorUserId: string): void {
+  if (authorUserId === "") collected.everyone = true;
+  else if (collected.authorUserIds.size < AUTHORS_MAX) collected.authorUserIds.add(authorUserId);
+}
+
+/** Both positions and the time only grow. Whether the read one is shown goes by the newer notice. */
+function mergeNotices(a: ReceiptNotice, b: ReceiptNotice): ReceiptNotice {
+  const larger = (x: bigint, y: bigint) => (x > y ? x : y);
+  return {
+    ...b,
+    deliveredSeq: larger(a.deliveredSeq, b.deliveredSeq),
+    readSeq: b.showRead ? larger(a.readSeq, b.readSeq) : 0n,
+    updateTimeMs: larger(a.updateTimeMs, b.updateTimeMs),
+  };
+}
+
+/** The notice as everybody's devices get it. */
+function encodeReceipt(notice: ReceiptNotice): Uint8Array {
+  const { conversationId, userId, deliveredSeq, readSeq, updateTimeMs } = notice;
+  const updateTime = timestampFromMs(Number(updateTimeMs));
+  const value = { conversationId, userId, deliveredSeq, readSeq, updateTime };
+  return toBinary(EventSchema, create(EventSchema, { event: { case: "receipt", value } }));
+}

@@ -1,0 +1,110 @@
+/** The fan-out service: wiring by hand. */
+import { createClient, type Transport } from "@connectrpc/connect";
+import { TimelineService } from "@parley/gen/parley/internal/message/v1/timeline_service_pb";
+import { SessionRegistryService } from "@parley/gen/parley/internal/presence/v1/session_registry_service_pb";
+import { systemClock, type TimerClock } from "@parley/platform/clock";
+import type { Log, LogConsumer } from "@parley/platform/log/port";
+import type { Routes } from "@parley/platform/rpc/route";
+import type { Telemetry } from "@parley/platform/telemetry/telemetry";
+import { createAbsentees } from "./absentees.ts";
+import { createRoutes } from "./api/routes.ts";
+import type { FanoutConfig } from "./config.ts";
+import { createDeliverer, type Deliverer, ephemeralEvent } from "./deliverer.ts";
+import { createDispatcher } from "./dispatcher.ts";
+import { createLmdbInboxStore } from "./embedded/lmdb-inbox-store.ts";
+import { startFanoutConsumer } from "./fanout-consumer.ts";
+import { createFanoutMetrics } from "./fanout-metrics.ts";
+import { createGatewayLinks, type GatewayTransport } from "./gateway-links.ts";
+import { checkLogIdentity } from "./log-identity.ts";
+import { createReceipts } from "./receipts.ts";
+import { createRevocation } from "./revocation.ts";
+import { createSessionLocator } from "./session-locator.ts";
+
+export type FanoutDependencies = {
+  readonly telemetry: Telemetry;
+  readonly clock?: TimerClock;
+  readonly log: Log;
+  readonly transports: { readonly message: Transport; readonly presence: Transport };
+  /** Opens the way to a gateway that the session registry names. */
+  readonly gatewayTransport: GatewayTransport;
+};
+
+export type FanoutService = AsyncDisposable & {
+  /** FanoutService (internal) and InboxService (devices). */
+  readonly routes: Routes;
+  /** Checks that the inboxes belong to the log (InboxIdentityError), and begins to consume it. */
+  start(): Promise<void>;
+  /** Takes no new batches, and resolves when those at work are finished. */
+  drain(): Promise<void>;
+};
+
+/** Creates the service. Disposing it finishes what can be; the rest comes again from the log. */
+export async function createFanoutService(
+  config: FanoutConfig,
+  dependencies: FanoutDependencies,
+): Promise<FanoutService> {
+  const { telemetry, clock = systemClock, log, transports, gatewayTransport } = dependencies;
+  const { log: logger, tracer } = telemetry;
+  await using resources = new AsyncDisposableStack();
+  const store = resources.use(
+    createLmdbInboxStore({
+      ...config,
+      onProblem: (error) => logger.error({ error }, "Inboxes were not written; retrying."),
+    }),
+  );
+  const metrics = createFanoutMetrics(telemetry.metrics, {
+    queueDepth: () => links.depth,
+    gateways: () => links.count,
+    unfinishedBatches: () => dispatcher.unfinished,
+  });
+  const absentees = createAbsentees(metrics);
+  const links = resources.use(
+    createGatewayLinks({ gatewayTransport, clock, log: logger, observer: absentees }),
+  );
+  const registry = createClient(SessionRegistryService, transports.presence);
+  const locator = createSessionLocator({ registry, log: logger });
+  const deliverer = createDeliverer({ locator, links, absentees, metrics });
+  const parts = { store, locator, links, deliverer, metrics, tracer, clock, log: logger };
+  const dispatcher = resources.use(createDispatcher(parts));
+  // The locator goes before those who wait for it.
+  resources.use(locator);
+  const receipts = resources.use(createReceipts(parts));
+  const revocation = resources.use(createRevocation(parts));
+  const draining = new AbortController();
+  let consumer: LogConsumer | undefined;
+  const stopTaking = async () => {
+    draining.abort();
+    await consumer?.[Symbol.asyncDispose]();
+  };
+  resources.defer(stopTaking);
+  const routes = createRoutes({
+    store,
+    dispatcher,
+    receipts,
+    deliverEphemeral: (event, userIds) => deliverEphemeral(deliverer, event, userIds),
+    revoke: revocation.revoke,
+    timeline: createClient(TimelineService, transports.message),
+    drainSignal: draining.signal,
+  });
+  const owned = resources.move();
+  return {
+    routes,
+    async start() {
+      await checkLogIdentity(store, log);
+      consumer = await startFanoutConsumer({ log, dispatcher, metrics, logger });
+    },
+    async drain() {
+      await stopTaking();
+      await dispatcher.idle();
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function deliverEphemeral(
+  deliverer: Pick<Deliverer, "deliver">,
+  event: Uint8Array,
+  userIds: readonly string[],
+): Promise<unknown> {
+  return deliverer.deliver({ conversationId: "", events: [ephemeralEvent(event)], userIds });
+}
