@@ -12,6 +12,8 @@ import {
   RetryInfoSchema,
 } from "@parley/gen/google/rpc/error_details_pb";
 
+export { ErrorInfoSchema };
+
 /** The domain of every reason. */
 export const ERROR_DOMAIN = "parley";
 

@@ -1,10 +1,5 @@
 /** A bounded queue between producers that do not wait and one consumer that iterates. */
 
-/** The queue holds as many items as it may. */
-export class QueueFullError extends Error {
-  override readonly name = "QueueFullError";
-}
-
 export type AsyncQueue<T> = AsyncIterable<T> & {
   /**
    * Adds an item. False, without having added it, when the queue is full or closed: the caller decides
