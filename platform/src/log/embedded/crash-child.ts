@@ -2,11 +2,9 @@
  * A process for tests to kill: `node crash-child.ts <directory> <writers>` appends to the log in the
  * directory for as long as it lives and prints every acknowledged position, "partition offset value".
  */
-import { writeSync } from "node:fs";
-import { argv } from "node:process";
+import { argv, stdout } from "node:process";
 import { createSegmentLog } from "./segment-log.ts";
 
-const STDOUT = 1;
 const [, , directory = "", writers = "1"] = argv;
 
 const log = await createSegmentLog({
@@ -22,8 +20,8 @@ async function write(writer: number): Promise<void> {
   for (let i = 0; ; i++) {
     const value = `${writer}/${i}/${"x".repeat(i % 300)}`;
     const { partition, offset } = await log.append("messages", writer % 4, Buffer.from(value));
-    // Synchronous: what the parent has read was acknowledged before the kill.
-    writeSync(STDOUT, `${partition} ${offset} ${value}\n`);
+    // Waits for a parent that reads slowly: the pipe is bounded.
+    await new Promise((done) => stdout.write(`${partition} ${offset} ${value}\n`, done));
   }
 }
 

@@ -92,14 +92,15 @@ test("the tails of all partitions together stay within the window, and lose the 
 });
 
 test("a delivery is bounded by records and by bytes, and holds at least one record", async () => {
-  for (const tailBytesMax of [10_000_000, 1]) {
+  // From memory, from one block of a file, and from a block per record.
+  for (const tuning of [{}, { tailBytesMax: 1 }, { tailBytesMax: 1, blockBytes: 1 }]) {
     const log = await openTestLog(createPowerLossFiles(), {
-      tailBytesMax,
+      ...tuning,
       deliveryRecordsMax: 4,
       deliveryBytesMax: 1000,
     });
     const sizes = [10, 10, 10, 10, 10, 600, 600, 400, 2000, 5];
-    await Promise.all(sizes.map((bytes) => log.append(TOPIC, 0, new Uint8Array(bytes))));
+    for (const bytes of sizes) await log.append(TOPIC, 0, new Uint8Array(bytes));
     const batches: LogBatch[] = [];
     const done = Promise.withResolvers<void>();
     await log.consume({

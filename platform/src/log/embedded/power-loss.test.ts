@@ -107,6 +107,26 @@ test("a disk that only says it has synced loses acknowledged records: the test a
   assert.notEqual(found?.endOffset, 1);
 });
 
+test("what a killed process left in the kernel's memory only is synced before it is served", async () => {
+  const disk = createPowerLossFiles();
+  const { openAppend } = disk;
+  const log = await openTestLog(disk);
+  await log[Symbol.asyncDispose]();
+  // The second life of the log dies between the write and the sync.
+  disk.openAppend = async (path) => {
+    const file = await openAppend.call(disk, path);
+    return { ...file, dataSync: async () => {} };
+  };
+  const killed = await openTestLog(disk);
+  await killed.append(TOPIC, 0, Buffer.from("written, not synced"));
+  const served = disk.afterProcessKill();
+  const reopened = await openTestLog(served);
+  assert.deepEqual(await reopened.range(TOPIC, 0), { startOffset: 0, endOffset: 1 });
+  // A store may have applied it by now, so it must not go away again.
+  const after = await openTestLog(served.afterPowerLoss(() => 0));
+  assert.deepEqual(await after.range(TOPIC, 0), { startOffset: 0, endOffset: 1 });
+});
+
 test("the disk in memory keeps what was synced, and names whose directory was synced", async () => {
   const disk = createPowerLossFiles();
   await disk.createDirectory("/d");

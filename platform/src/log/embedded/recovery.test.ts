@@ -134,6 +134,25 @@ test("damage in an older segment is reported when it is read, and nothing is ski
   );
 });
 
+test("a commit is known after any number of segments, and after a kill", async () => {
+  const files = createPowerLossFiles();
+  const options = { segmentBytesMax: 300, commitDelayMs: 0 };
+  const log = await openTestLog(files, options);
+  const consumer = await log.consume({ topic: TOPIC, group: "store", onBatch: async () => {} });
+  for (let i = 0; i < 10; i++) await log.append(TOPIC, 0, Buffer.from(`record ${i}`));
+  consumer.commit(0, 4);
+  // Several segments later only their snapshots speak of the commit.
+  for (let i = 10; i < 30; i++) await log.append(TOPIC, 0, Buffer.from(`record ${i}`));
+  const reopened = await openTestLog(files.afterProcessKill(), options);
+  const first = Promise.withResolvers<string>();
+  await reopened.consume({
+    topic: TOPIC,
+    group: "store",
+    onBatch: async ({ records }) => first.resolve(textOf(records[0])),
+  });
+  assert.equal(await first.promise, "record 4");
+});
+
 test("a missing segment, or a missing or damaged identity, is an error that says so", async () => {
   const files = createPowerLossFiles();
   const log = await openTestLog(files, { segmentBytesMax: 300 });
