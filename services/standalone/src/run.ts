@@ -1,0 +1,119 @@
+/** `parley serve`: runs the standalone server in the foreground and says how to chat with it. */
+import { parseArgs } from "node:util";
+import { ConfigError, type Env } from "@parley/platform/config";
+import { type ProcessHost, runProcess } from "@parley/platform/run-process";
+import { createLogger } from "@parley/platform/telemetry/logger";
+import { createStandalone, type Standalone } from "./composition.ts";
+import { type StandaloneConfig, toStandaloneConfig } from "./config.ts";
+
+export type RunStandaloneOptions = {
+  /** Arguments after `serve`. */
+  readonly args: readonly string[];
+  readonly env: Env;
+  readonly stdout: { write(text: string): unknown };
+  readonly stderr: { write(text: string): unknown };
+  /** The process that is run: signals come from it, and it exits when the server has stopped. */
+  readonly host: ProcessHost;
+};
+
+export const serveHelp = `Usage: parley serve [options]
+
+Runs a whole Parley server in this process, with its data in a folder.
+
+  --port N      the port for everything (default 8080; PARLEY_GATEWAY_PORT)
+  --host HOST   the address to listen on (default 127.0.0.1; PARLEY_GATEWAY_HOST)
+  --data DIR    where everything is kept (default ./data; PARLEY_DATA_DIRECTORY)
+  --demo        creates demo accounts (PARLEY_DEMO)
+  --help        this text
+
+Every other setting is an environment variable: docs/operating.md lists them.
+`;
+
+const EXIT_USAGE = 2;
+
+/** Returns the exit code when nothing could be started; otherwise the process exits by itself. */
+export async function runStandalone(options: RunStandaloneOptions): Promise<number | undefined> {
+  const { stdout, stderr, host } = options;
+  let config: StandaloneConfig;
+  try {
+    const settings = readSettings(options);
+    if (settings === undefined) {
+      stdout.write(serveHelp);
+      return 0;
+    }
+    config = toStandaloneConfig(settings);
+  } catch (error) {
+    if (!(error instanceof ConfigError) && !isUsageError(error)) throw error;
+    stderr.write(`${error.message}\nRun \`parley serve --help\`, or see docs/operating.md.\n`);
+    return EXIT_USAGE;
+  }
+  const log = createLogger({
+    serviceName: "parley",
+    level: config.logLevel,
+    format: config.logFormat,
+    destination: stderr,
+  });
+  await runProcess({
+    host,
+    log,
+    drainMs: config.drainMs,
+    async start() {
+      const standalone = await createStandalone(config, { logDestination: stderr });
+      await standalone.start();
+      stdout.write(banner(standalone, config));
+      return standalone;
+    },
+  });
+  return undefined;
+}
+
+/** The environment with the arguments laid over it; undefined if help was asked for. */
+function readSettings({ args, env }: RunStandaloneOptions): Env | undefined {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      port: { type: "string" },
+      host: { type: "string" },
+      data: { type: "string" },
+      demo: { type: "boolean" },
+      help: { type: "boolean", short: "h" },
+    },
+  });
+  if (values.help) return undefined;
+  return {
+    ...env,
+    ...(values.port === undefined ? {} : { PARLEY_GATEWAY_PORT: values.port }),
+    ...(values.host === undefined ? {} : { PARLEY_GATEWAY_HOST: values.host }),
+    ...(values.data === undefined ? {} : { PARLEY_DATA_DIRECTORY: values.data }),
+    ...(values.demo === undefined ? {} : { PARLEY_DEMO: "true" }),
+  };
+}
+
+function isUsageError(error: unknown): error is Error {
+  return (
+    error instanceof Error && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS")
+  );
+}
+
+function banner(standalone: Standalone, config: StandaloneConfig): string {
+  const { host, port } = standalone.address;
+  const url = `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const server = port === 8080 ? "" : ` --server ${url}`;
+  const lines = [
+    "",
+    `  Parley is ready on ${url}`,
+    `  Data: ${config.dataDirectory}`,
+    "",
+    "  Chat, in two other terminals:",
+    `    npm run parley -- chat${server} --user ana --sign-up`,
+    `    npm run parley -- chat${server} --user ben --sign-up --with ana`,
+    "",
+    "  Conversations are server-readable: whoever operates this server can read them.",
+    "",
+  ];
+  if (standalone.demoAccounts.length > 0) {
+    const names = standalone.demoAccounts.map((account) => account.username).join(", ");
+    lines.push(`  Demo accounts: ${names}; password ${standalone.demoAccounts[0]?.password}`, "");
+  }
+  return `${lines.join("\n")}\n`;
+}
