@@ -1,0 +1,328 @@
+/** Keeps a session open: chooses roads, reconnects as advised, and comes back to better roads. */
+import { create } from "@bufbuild/protobuf";
+import { durationMs } from "@bufbuild/protobuf/wkt";
+import { Code } from "@connectrpc/connect";
+import {
+  type CaughtUp,
+  MorePositionsSchema,
+  type Opened,
+  OpenSchema,
+  ReconnectAdvice,
+} from "@parley/gen/parley/realtime/v1/frame_pb";
+import { createBackoff } from "../async/backoff.ts";
+import { sleep } from "../async/sleep.ts";
+import { type ParleyError, toParleyError } from "../errors.ts";
+import type { Timing } from "../timing.ts";
+import { goodbyeError, isFinal } from "./goodbye.ts";
+import { type LiveSession, openLiveSession, type SessionEnd } from "./live-session.ts";
+import type { Road, RoadName } from "./road.ts";
+import type { RoadChooser } from "./road-chooser.ts";
+
+/** What the contract takes in one frame. */
+const POSITIONS_PER_FRAME_MAX = 1_000;
+/** Jitter added to the delay that a goodbye asks for, as a share of it, and its least bound in ms. */
+const GOODBYE_JITTER_SHARE = 0.5;
+const GOODBYE_JITTER_MS_MIN = 250;
+
+export type KnownPosition = { readonly conversationId: string; readonly seq: bigint };
+
+export type ConnectionState =
+  | { readonly state: "connecting"; readonly road: RoadName }
+  | { readonly state: "online"; readonly road: RoadName; readonly sessionId: string }
+  | {
+      readonly state: "offline";
+      /** Why; undefined after `disconnect()`. */
+      readonly error: ParleyError | undefined;
+      /** When the next attempt follows, in ms from now; undefined if none does. */
+      readonly retryAfterMs: number | undefined;
+    };
+
+export type ConnectorDependencies = {
+  readonly roads: ReadonlyMap<RoadName, Road>;
+  readonly chooser: RoadChooser;
+  readonly tokens: {
+    accessToken(refused?: string): Promise<string>;
+    readonly account: { readonly accessExpireMs: number } | undefined;
+  };
+  readonly timing: Timing;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly catchUpMessagesMax: number;
+  readonly positions: () => readonly KnownPosition[];
+  readonly onState: (state: ConnectionState) => void;
+  /** A session opened; what comes next is what was missed. */
+  readonly onOpened: (opened: Opened) => void;
+  readonly onEvent: (bytes: Uint8Array) => void;
+  readonly onCaughtUp: (caughtUp: CaughtUp) => void;
+  readonly onResync: (waitingFrames: number) => void;
+  /** A road led to a session, to be remembered. */
+  readonly onRoad: (road: RoadName) => void;
+};
+
+type Probe = {
+  /** A session that opened on a better road; never settles otherwise. */
+  readonly found: Promise<LiveSession>;
+  /** Ends probing, and every probed session but the adopted one. */
+  stop(adopted?: LiveSession): void;
+};
+
+/** Keeps a session open between `connect` and `disconnect`. */
+export class Connector {
+  readonly #dependencies: ConnectorDependencies;
+  readonly #backoff;
+  #running: { readonly controller: AbortController; readonly done: Promise<void> } | undefined;
+  #session: LiveSession | undefined;
+  /** The token of the last opening, to be replaced if it is refused. */
+  #usedToken: string | undefined;
+  /** Interrupts the pause before the next attempt. */
+  #pause: AbortController | undefined;
+
+  constructor(dependencies: ConnectorDependencies) {
+    this.#dependencies = dependencies;
+    const { timing, random } = dependencies;
+    this.#backoff = createBackoff({
+      initialMs: timing.reconnectInitialMs,
+      maxMs: timing.reconnectMaxMs,
+      random,
+    });
+  }
+
+  /** The open session, if there is one. */
+  get session(): LiveSession | undefined {
+    return this.#session;
+  }
+
+  /** True between `connect` and `disconnect`, unless the server said not to come back. */
+  get running(): boolean {
+    return this.#running !== undefined;
+  }
+
+  /** Starts; does nothing if it runs. */
+  connect(): void {
+    if (this.#running) return;
+    const controller = new AbortController();
+    this.#backoff.reset();
+    const done = this.#run(controller.signal).then(
+      () => this.#onStopped(controller, undefined),
+      (error: unknown) => this.#onStopped(controller, toParleyError(error)),
+    );
+    this.#running = { controller, done };
+  }
+
+  /** Ends the session and stops. */
+  async disconnect(): Promise<void> {
+    const running = this.#running;
+    running?.controller.abort();
+    await running?.done;
+  }
+
+  /** Ends the present pause: the network is back, or somebody presses "retry". */
+  wake(): void {
+    this.#pause?.abort();
+  }
+
+  /** Drops the present session, to open another with the present positions. */
+  restart(): void {
+    this.#session?.close();
+  }
+
+  #onStopped(controller: AbortController, error: ParleyError | undefined): void {
+    if (this.#running?.controller !== controller) return;
+    this.#running = undefined;
+    const asked = controller.signal.aborted;
+    const state = { state: "offline", retryAfterMs: undefined } as const;
+    this.#dependencies.onState({ ...state, error: asked ? undefined : error });
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    const { chooser } = this.#dependencies;
+    let next: LiveSession | undefined;
+    while (!signal.aborted) {
+      const name = next?.road ?? chooser.next();
+      try {
+        const session = next ?? (await this.#open(name, signal));
+        next = await this.#live(session, signal);
+      } catch (caught) {
+        next = undefined;
+        if (signal.aborted) return;
+        const error = toParleyError(caught);
+        // Nothing but signing in again helps against these.
+        if (isFinal(error)) throw error;
+        if (error.code === Code.Unauthenticated) {
+          await this.#renew();
+          await this.#pauseFor(this.#backoff.next(), error, signal);
+        } else if (chooser.failed(name)) {
+          await this.#pauseFor(this.#backoff.next(), error, signal);
+        }
+      }
+    }
+  }
+
+  /** Opens a session on a road; rejects if it does not open. */
+  async #open(name: RoadName, signal: AbortSignal): Promise<LiveSession> {
+    this.#dependencies.onState({ state: "connecting", road: name });
+    const accessToken = await this.#dependencies.tokens.accessToken();
+    signal.throwIfAborted();
+    this.#usedToken = accessToken;
+    const session = this.#openOn(name, accessToken);
+    const onAbort = () => session.close();
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      await session.opened;
+      return session;
+    } catch (error) {
+      const end = await session.ended;
+      if (end.kind === "goodbye") throw goodbyeError(end.goodbye);
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  #openOn(name: RoadName, accessToken: string): LiveSession {
+    const { roads, positions, catchUpMessagesMax, timing, now, tokens } = this.#dependencies;
+    const road = roads.get(name);
+    if (!road) throw new RangeError(`There is no road ${name}.`);
+    const all = positions();
+    const open = create(OpenSchema, {
+      positions: all.slice(0, POSITIONS_PER_FRAME_MAX),
+      positionsComplete: all.length <= POSITIONS_PER_FRAME_MAX,
+      catchUpMessagesMax,
+    });
+    const { onOpened, onEvent, onCaughtUp } = this.#dependencies;
+    const handlers = { onOpened, onEvent, onCaughtUp };
+    const session = openLiveSession({ road, open, accessToken, timing, now, tokens, ...handlers });
+    session.opened.then(
+      () => sendRest(session, all),
+      () => {},
+    );
+    return session;
+  }
+
+  /**
+   * Lives in a session until it ends, and waits as long as its end asks for. Returns a session that opened
+   * on a better road meanwhile, if there is one.
+   */
+  async #live(session: LiveSession, signal: AbortSignal): Promise<LiveSession | undefined> {
+    const { chooser, timing, now } = this.#dependencies;
+    const opened = await session.opened;
+    this.#session = session;
+    chooser.opened(session.road);
+    this.#dependencies.onRoad(session.road);
+    const { sessionId } = opened;
+    this.#dependencies.onState({ state: "online", road: session.road, sessionId });
+    const openedMs = now();
+    const onAbort = () => session.close();
+    signal.addEventListener("abort", onAbort, { once: true });
+    const probe = this.#probeBetter(session);
+    const end = await Promise.race([session.ended, probe.found]);
+    this.#session = undefined;
+    signal.removeEventListener("abort", onAbort);
+    if (!("kind" in end)) {
+      probe.stop(end);
+      session.close();
+      return end;
+    }
+    probe.stop();
+    signal.throwIfAborted();
+    const healthy = now() - openedMs >= timing.healthyAfterMs;
+    if (healthy) this.#backoff.reset();
+    if (healthy) chooser.lasted();
+    else if (end.kind === "lost") chooser.broke(session.road);
+    await this.#afterEnd(end, signal);
+    return undefined;
+  }
+
+  async #afterEnd(end: SessionEnd, signal: AbortSignal): Promise<void> {
+    switch (end.kind) {
+      case "resync":
+        this.#dependencies.onResync(end.resync.waitingFrames);
+        return this.#pauseFor(this.#backoff.next(), undefined, signal);
+      case "lost":
+        return this.#pauseFor(this.#backoff.next(), end.error, signal);
+      case "goodbye": {
+        const { reconnect, reconnectDelay } = end.goodbye;
+        const error = goodbyeError(end.goodbye);
+        if (reconnect === ReconnectAdvice.STOP) throw error;
+        if (reconnect === ReconnectAdvice.REAUTHENTICATE) {
+          await this.#renew();
+          return this.#pauseFor(this.#backoff.next(), error, signal);
+        }
+        const delayMs = reconnectDelay ? durationMs(reconnectDelay) : 0;
+        const jitterMs = Math.max(GOODBYE_JITTER_MS_MIN, delayMs * GOODBYE_JITTER_SHARE);
+        return this.#pauseFor(delayMs + this.#dependencies.random() * jitterMs, error, signal);
+      }
+    }
+  }
+
+  /** Replaces the token that was used. Rejects when the device is signed out; other failures show later. */
+  async #renew(): Promise<void> {
+    try {
+      await this.#dependencies.tokens.accessToken(this.#usedToken);
+    } catch (caught) {
+      const error = toParleyError(caught);
+      if (error.code === Code.Unauthenticated) throw error;
+    }
+  }
+
+  async #pauseFor(ms: number, error: ParleyError | undefined, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    this.#dependencies.onState({ state: "offline", error, retryAfterMs: ms });
+    const pause = new AbortController();
+    this.#pause = pause;
+    const onAbort = () => pause.abort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    await sleep(ms, pause.signal).catch(() => {});
+    signal.removeEventListener("abort", onAbort);
+    this.#pause = undefined;
+    signal.throwIfAborted();
+  }
+
+  /** While in a session on a lesser road, tries the better ones from time to time. */
+  #probeBetter(session: LiveSession): Probe {
+    const { chooser, timing, tokens } = this.#dependencies;
+    const better = chooser.better(session.road);
+    let stopped = false;
+    let probed: LiveSession | undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const found = new Promise<LiveSession>((resolve) => {
+      const plan = () => {
+        timer = setTimeout(async () => {
+          for (const name of better) {
+            if (stopped) return;
+            try {
+              const accessToken = await tokens.accessToken();
+              if (stopped) return;
+              probed = this.#openOn(name, accessToken);
+              await probed.opened;
+              return resolve(probed);
+            } catch {
+              // Still closed; the present road goes on.
+            }
+          }
+          if (!stopped) plan();
+        }, timing.betterRoadMs);
+      };
+      if (better.length > 0) plan();
+    });
+    return {
+      found,
+      stop(adopted) {
+        stopped = true;
+        clearTimeout(timer);
+        if (probed !== adopted) probed?.close();
+      },
+    };
+  }
+}
+
+/** Sends the positions that did not fit into `open`. A failure ends the session anyway. */
+async function sendRest(session: LiveSession, all: readonly KnownPosition[]): Promise<void> {
+  for (let start = POSITIONS_PER_FRAME_MAX; start < all.length; start += POSITIONS_PER_FRAME_MAX) {
+    const value = create(MorePositionsSchema, {
+      positions: all.slice(start, start + POSITIONS_PER_FRAME_MAX),
+      positionsComplete: start + POSITIONS_PER_FRAME_MAX >= all.length,
+    });
+    await session.request({ case: "morePositions", value }).catch(() => session.close());
+  }
+}
