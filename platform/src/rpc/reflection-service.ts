@@ -108,19 +108,21 @@ function answer(index: Index, request: Request): Answer {
   }
 }
 
-/** The file with everything it imports, so that a client needs one round trip. */
+/** The file with everything it imports, so that a client needs one round trip; each before what it imports. */
 function fileAnswer(file: DescFile | undefined, wanted: string): Answer {
   if (file === undefined) return notFound(wanted);
-  const closure = new Set<DescFile>();
+  const visited = new Set<DescFile>();
+  const importsFirst: DescFile[] = [];
   const visit = (next: DescFile) => {
-    if (closure.has(next)) return;
-    closure.add(next);
+    if (visited.has(next)) return;
+    visited.add(next);
     for (const dependency of next.dependencies) visit(dependency);
+    importsFirst.push(next);
   };
   visit(file);
-  const fileDescriptorProto = [...closure].map(({ proto }) =>
-    toBinary(FileDescriptorProtoSchema, proto),
-  );
+  const fileDescriptorProto = importsFirst
+    .toReversed()
+    .map(({ proto }) => toBinary(FileDescriptorProtoSchema, proto));
   return { case: "fileDescriptorResponse", value: { fileDescriptorProto } };
 }
 
