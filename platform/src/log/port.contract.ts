@@ -6,11 +6,12 @@
  * logContract("segment log", async () => ({ log, queueBytesMax, reopen, dispose }));
  * ```
  *
- * The cases are here and in `port.contract-delivery.ts`.
+ * The cases are here, in `port.contract-delivery.ts` and in `port.contract-catch-up.ts`.
  */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
+import { catchUpCases } from "./port.contract-catch-up.ts";
 import { deliveryCases } from "./port.contract-delivery.ts";
 import { collect, type LogCase, type LogHarness, newTopic, text } from "./port.contract-harness.ts";
 import { LOG_VALUE_BYTES_MAX, LogOverloadedError, LogUnavailableError } from "./port.ts";
@@ -20,7 +21,11 @@ export type { LogHarness } from "./port.contract-harness.ts";
 /** Registers the contract's tests for an adapter. */
 export function logContract(name: string, open: () => Promise<LogHarness>): void {
   describe(`log contract: ${name}`, () => {
-    for (const [title, run] of Object.entries({ ...appendCases, ...deliveryCases })) {
+    for (const [title, run] of Object.entries({
+      ...appendCases,
+      ...deliveryCases,
+      ...catchUpCases,
+    })) {
       test(title, async () => {
         const harness = await open();
         try {

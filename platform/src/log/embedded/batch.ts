@@ -1,13 +1,17 @@
 import type { LogPosition, LogRecord } from "../port.ts";
 import type { Catalogue, Partition, Subscription } from "./catalogue.ts";
 import { type BatchEncoder, ENTRY_HEADER_BYTES, entryKinds } from "./frame.ts";
+import { RECORD_OVERHEAD_BYTES } from "./tail.ts";
 
 /** Records that go to disk together, with those who wait for them; the three arrays are parallel. */
 export type Batch = {
   readonly records: LogRecord[];
   readonly partitions: Partition[];
   readonly settlers: PromiseWithResolvers<LogPosition>[];
+  /** In the file. */
   bytes: number;
+  /** In memory, while it waits. */
+  queuedBytes: number;
 };
 
 /** A committed offset on its way to disk. */
@@ -20,12 +24,12 @@ export type CommitEntry = {
 const NO_DATA = new Uint8Array(0);
 
 export function emptyBatch(): Batch {
-  return { records: [], partitions: [], settlers: [], bytes: 0 };
+  return { records: [], partitions: [], settlers: [], bytes: 0, queuedBytes: 0 };
 }
 
-/** Bytes a record takes in the file and, about, while it waits for it. */
-export function recordBytes(value: Uint8Array): number {
-  return ENTRY_HEADER_BYTES + value.byteLength;
+/** Memory that a record takes while it waits for the disk, about. */
+export function queuedBytesOf(value: Uint8Array): number {
+  return RECORD_OVERHEAD_BYTES + value.byteLength;
 }
 
 /** Gives the next offset of a partition to a value and adds it. Resolves when `resolveBatch` is called. */
@@ -45,7 +49,8 @@ export function addRecord(
   });
   batch.partitions.push(partition);
   batch.settlers.push(settler);
-  batch.bytes += recordBytes(value);
+  batch.bytes += ENTRY_HEADER_BYTES + value.byteLength;
+  batch.queuedBytes += queuedBytesOf(value);
   return settler.promise;
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { LogOverloadedError, LogUnavailableError } from "../port.ts";
 import type { LogProblem } from "./options.ts";
 import { createPowerLossFiles, type OperationKind } from "./power-loss.ts";
@@ -70,11 +71,11 @@ test("commits are not written either after a failure, and the consumer can still
 });
 
 test("overload is refused by bytes, and frees itself as batches reach the disk", async () => {
-  const log = await openTestLog(createPowerLossFiles(), { queueBytesMax: 1000 });
+  const log = await openTestLog(createPowerLossFiles(), { queueBytesMax: 5 * 428 });
   const outcomes = await Promise.allSettled(
     Array.from({ length: 10 }, () => log.append(TOPIC, 0, Buffer.alloc(172))),
   );
-  // A record is 28 + 172 bytes here: five of them are exactly the limit.
+  // A record counts 256 bytes besides its value: five of them are exactly the limit.
   assert.deepEqual(
     outcomes.map((outcome) => outcome.status),
     [...new Array(5).fill("fulfilled"), ...new Array(5).fill("rejected")],
@@ -90,5 +91,15 @@ test("one write and one sync take all appends of a turn; the next batch collects
   await log.append(TOPIC, 0, Buffer.from("first"));
   const before = files.operationCount;
   await Promise.all(Array.from({ length: 100 }, () => log.append(TOPIC, 1, Buffer.from("x"))));
+  assert.equal(files.operationCount - before, 2);
+});
+
+test("with a batch window, appends of several turns share one write and one sync", async () => {
+  const files = createPowerLossFiles();
+  const log = await openTestLog(files, { batchWindowMs: 20 });
+  const before = files.operationCount;
+  const first = log.append(TOPIC, 0, Buffer.from("a"));
+  await nextTurn();
+  await Promise.all([first, log.append(TOPIC, 0, Buffer.from("b"))]);
   assert.equal(files.operationCount - before, 2);
 });

@@ -54,7 +54,7 @@ export type SegmentLogTuning = {
   readonly batchWindowMs: number;
   /** A batch that has reached this size is closed; one record may take it beyond. */
   readonly batchBytesMax: number;
-  /** Bytes of records that may wait for the disk before `append` rejects with LogOverloadedError. */
+  /** Memory of records that may wait for the disk; beyond it `append` rejects with LogOverloadedError. */
   readonly queueBytesMax: number;
   /** Records handed to a handler at once. */
   readonly deliveryRecordsMax: number;

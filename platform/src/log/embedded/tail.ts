@@ -49,7 +49,7 @@ export function createPartitionTail(): PartitionTail {
 }
 
 /** Memory of a record besides its value: the object, its array, its places in the queues. */
-const RECORD_OVERHEAD_BYTES = 256;
+export const RECORD_OVERHEAD_BYTES = 256;
 
 /**
  * Bounds the tails of all partitions together: batches enter in log order and the oldest leave when the

@@ -6,7 +6,7 @@ import {
   encodeCommits,
   encodeNames,
   encodeRecords,
-  recordBytes,
+  queuedBytesOf,
   rejectBatch,
   resolveBatch,
   takeCommits,
@@ -49,8 +49,8 @@ class GroupCommitWriter implements Writer {
   /** Batches that wait for their turn; the last one collects, the others are full. */
   readonly #waiting: Batch[] = [];
   #inFlight: Batch | undefined;
-  /** Bytes of records that wait or are in flight. */
-  #bytes = 0;
+  /** Memory of the records that wait or are in flight. */
+  #queuedBytes = 0;
   #commitsDue = false;
   #scheduled = false;
   #running = false;
@@ -67,9 +67,9 @@ class GroupCommitWriter implements Writer {
     const { settings } = this.#deps;
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (this.#closed) return Promise.reject(new LogUnavailableError("The log is closed."));
-    const bytes = recordBytes(value);
-    if (this.#bytes + bytes > settings.queueBytesMax) {
-      const message = `${this.#bytes} bytes wait for the disk; nothing was written. Repeat later.`;
+    const bytes = queuedBytesOf(value);
+    if (this.#queuedBytes + bytes > settings.queueBytesMax) {
+      const message = `${this.#queuedBytes} bytes wait for the disk; nothing was written. Repeat later.`;
       return Promise.reject(new LogOverloadedError(message));
     }
     let batch = this.#waiting[this.#waiting.length - 1];
@@ -77,7 +77,7 @@ class GroupCommitWriter implements Writer {
       batch = emptyBatch();
       this.#waiting.push(batch);
     }
-    this.#bytes += bytes;
+    this.#queuedBytes += bytes;
     this.#schedule();
     return addRecord(batch, partition, value, settings.clock.nowMs());
   }
@@ -159,7 +159,7 @@ class GroupCommitWriter implements Writer {
   #publish(batch: Batch): void {
     const { records, partitions } = batch;
     const { index } = this.#deps.segments.active;
-    this.#bytes -= batch.bytes;
+    this.#queuedBytes -= batch.queuedBytes;
     for (let i = 0; i < records.length; i++) {
       const record = records[i];
       const partition = partitions[i];
