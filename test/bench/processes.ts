@@ -1,71 +1,26 @@
 /** The processes of a benchmark: the server under test, the bare server, and the load. Each ends with its owner. */
-import { type ChildProcess, fork, spawn } from "node:child_process";
+import { fork } from "node:child_process";
 import { once } from "node:events";
-import { createWriteStream } from "node:fs";
-import { createServer } from "node:net";
 import { dirname, join, resolve } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { freePort, startServerProcess } from "../harness/server-process.ts";
 import type { LoadEvent, LoadPlan } from "./load-plan.ts";
 import { cpuSeconds } from "./statistics.ts";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const repositoryRoot = resolve(here, "../..");
-const READY_TIMEOUT_MS = 30_000;
 
-export type ServerProcess = AsyncDisposable & { readonly pid: number; readonly port: number };
+export type BenchedServer = AsyncDisposable & { readonly pid: number; readonly port: number };
 
-/** Starts `parley serve` on a data directory and waits until it is ready. */
+/** Starts `parley serve` on a directory and waits until it is ready. */
 export async function startServer(
-  dataDirectory: string,
+  directory: string,
   environment: Record<string, string>,
-): Promise<ServerProcess> {
-  const port = await freePort();
-  const log = createWriteStream(join(dataDirectory, "server.log"), { flags: "a" });
-  const child = spawn(
-    process.execPath,
-    [join(repositoryRoot, "clients/cli/src/main.ts"), "serve"],
-    {
-      env: {
-        ...process.env,
-        PARLEY_DATA_DIRECTORY: join(dataDirectory, "data"),
-        PARLEY_GATEWAY_PORT: String(port),
-        ...environment,
-      },
-      stdio: ["ignore", "pipe", "pipe"],
-    },
-  );
-  child.stdout.pipe(log);
-  child.stderr.pipe(log);
-  await waitUntilReady(child, port, join(dataDirectory, "server.log"));
-  return {
-    pid: child.pid ?? 0,
-    port,
-    async [Symbol.asyncDispose]() {
-      if (child.exitCode !== null) return;
-      child.kill("SIGTERM");
-      await once(child, "exit");
-    },
-  };
-}
-
-async function waitUntilReady(child: ChildProcess, port: number, logFile: string): Promise<void> {
-  const endMs = Date.now() + READY_TIMEOUT_MS;
-  while (Date.now() < endMs) {
-    if (child.exitCode !== null) throw new Error(`the server stopped; see ${logFile}`);
-    const ready = await fetch(`http://127.0.0.1:${port}/readyz`).then(
-      (response) => response.ok,
-      () => false,
-    );
-    if (ready) return;
-    await sleep(50);
-  }
-  child.kill("SIGKILL");
-  throw new Error(`the server was not ready after ${READY_TIMEOUT_MS} ms; see ${logFile}`);
+): Promise<BenchedServer> {
+  return startServerProcess({ directory: resolve(directory), port: await freePort(), environment });
 }
 
 /** Starts the bare `ws.send` loop. */
-export async function startBareServer(): Promise<ServerProcess> {
+export async function startBareServer(): Promise<BenchedServer> {
   const child = fork(join(here, "bare-ws.main.ts"));
   const [message] = (await once(child, "message")) as [{ port: number }];
   return {
@@ -116,15 +71,4 @@ export function startLoad(): LoadProcess {
       await once(child, "exit");
     },
   };
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (typeof address !== "object" || !address) throw new Error("no port");
-  return address.port;
 }

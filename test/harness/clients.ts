@@ -5,7 +5,6 @@ import type { ClientStorage } from "@parley/sdk";
 import { createParleyClient, decodeContent, type ParleyClient, type RoadName } from "@parley/sdk";
 import type { ClientEvents } from "@parley/sdk/events";
 import { password } from "./people.ts";
-import type { TestServer } from "./server.ts";
 
 const EVENT_TIMEOUT_MS = 15_000; // far above what anything takes; a failure says what it waited for
 
@@ -20,7 +19,7 @@ export type PersonOptions = {
 
 /** Signs a person up (or in) and connects them. */
 export async function openPerson(
-  server: TestServer,
+  server: { readonly url: string },
   username: string,
   options: PersonOptions = {},
 ): Promise<ParleyClient> {

@@ -1,7 +1,7 @@
 /** What every section of the benchmark is given, and how it starts the server. */
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
-import { type ServerProcess, startServer } from "../processes.ts";
+import { type BenchedServer, startServer } from "../processes.ts";
 import type { Row } from "../report.ts";
 
 export type BenchContext = { readonly directory: string; readonly quick: boolean };
@@ -24,7 +24,7 @@ export function startBenchServer(
   context: BenchContext,
   name: string,
   environment: Record<string, string> = {},
-): Promise<ServerProcess> {
+): Promise<BenchedServer> {
   const directory = mkdtempSync(join(context.directory, `${name}-`));
   return startServer(directory, { ...benchEnvironment, ...environment });
 }
