@@ -59,7 +59,11 @@ export type CreationRequest = {
  * unknown; repeating it is safe.
  */
 export type ConversationStore = {
-  /** Writes a direct conversation with its first change; if its id exists already, changes nothing. */
+  /**
+   * Writes a direct conversation with its first change; if its id exists already, changes nothing. Refuses
+   * with `BLOCKED` if one of the two blocks the other. Of a block and a creation at once, either the block
+   * is seen here, or `changeByBlocks`, called after the block was committed, sees the conversation.
+   */
   createDirect(creation: Changed): Promise<ChangeOutcome>;
 
   /**
@@ -80,6 +84,16 @@ export type ConversationStore = {
     conversationId: string,
     reads: { readonly userIds: readonly string[]; readonly heirOf?: string },
     decide: (snapshot: ConversationSnapshot) => Decision,
+  ): Promise<ChangeOutcome>;
+
+  /**
+   * As `change`, and `decide` is also told the blocks between two people as they are while the lock is held.
+   * Of several calls, the last one therefore decides by the newest blocks, whatever their order was.
+   */
+  changeByBlocks(
+    conversationId: string,
+    userIds: readonly [string, string],
+    decide: (snapshot: ConversationSnapshot, blocks: readonly BlockPair[]) => Decision,
   ): Promise<ChangeOutcome>;
 
   /** Reads a conversation as of its last committed change. */

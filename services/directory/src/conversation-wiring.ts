@@ -24,14 +24,13 @@ import { createListMembers } from "./api/list-members.ts";
 import { createOpenDirectConversation } from "./api/open-direct-conversation.ts";
 import { createRemoveMember } from "./api/remove-member.ts";
 import { createRevokeInviteLink } from "./api/revoke-invite-link.ts";
-import { reconcileSendPermissions } from "./api/send-permission.ts";
+import { applyBlock } from "./api/send-permission.ts";
 import { createUpdateMemberRole } from "./api/update-member-role.ts";
 import { createUpdatePreferences } from "./api/update-preferences.ts";
 import { createUpdateTitle } from "./api/update-title.ts";
 import { createChangeAppender } from "./change-appender.ts";
 import type { ChangeRelay, People, SessionNotifier } from "./conversation-ports.ts";
 import { isMember } from "./domain/conversation.ts";
-import { directConversationId } from "./domain/conversation-creation.ts";
 import type { Database } from "./embedded/schema.ts";
 import { createSqlConversationStore } from "./embedded/sql-conversation-store.ts";
 import type { SqlDatabase } from "./embedded/sql-database.ts";
@@ -47,6 +46,8 @@ export type ConversationDependencies = {
   readonly clock: Clock;
   readonly limits: ConversationLimitsConfig;
   readonly people: People;
+  /** The longest wait of `setSendPermission`, in ms; default `APPLY_WAIT_MAX_MS`. */
+  readonly applyWaitMaxMs?: number;
 };
 
 export type ConversationRoutes = AsyncDisposable & {
@@ -54,10 +55,10 @@ export type ConversationRoutes = AsyncDisposable & {
   /** Begins to bring changes into the log that an earlier process decided. */
   start(): Promise<void>;
   /**
-   * Brings what a block or its end means to the direct conversation of the two, if there is one; resolves
-   * when the message service acts on it. Called after the block was written or deleted and committed: when
-   * `maySend` and the blocks differ, because another call changed them meanwhile, the blocks win. Rejects
-   * with `UNAVAILABLE` / `OUTCOME_UNKNOWN` when it takes too long; repeating is safe.
+   * Brings a block or its end to the direct conversation of the two, if there is one; resolves when the
+   * message service acts on it. Called after the block was written or deleted and committed: the block as it
+   * is stored by then decides, so `maySend` of an overtaken call does no harm. Rejects with `UNAVAILABLE` /
+   * `OUTCOME_UNKNOWN` when it takes too long; repeating is safe.
    */
   setSendPermission(blockerUserId: string, blockedUserId: string, maySend: boolean): Promise<void>;
   /** Those of the people who are in the group, if the viewer is in it too; nobody otherwise. */
@@ -75,7 +76,8 @@ const NOTIFY_TIMEOUT_MS = 1000;
 export async function createConversationRoutes(
   dependencies: ConversationDependencies,
 ): Promise<ConversationRoutes> {
-  const { database, telemetry, transports, clock, people } = dependencies;
+  const { database, telemetry, transports, clock } = dependencies;
+  const { applyWaitMaxMs = APPLY_WAIT_MAX_MS } = dependencies;
   const conversations = createSqlConversationStore(database);
   const relay = createOutboxRelay({
     outbox: createSqlOutboxStore(database),
@@ -93,16 +95,10 @@ export async function createConversationRoutes(
       relay.start();
     },
     async setSendPermission(blockerUserId, blockedUserId) {
-      const pair = [blockerUserId, blockedUserId] as const;
-      const conversationId = directConversationId(pair);
-      const outcome = await reconcileSendPermissions(
-        { conversations, people, clock },
-        conversationId,
-        pair,
-      );
+      const outcome = await applyBlock({ conversations, clock }, blockerUserId, blockedUserId);
       if (outcome.kind === "refused") return;
-      const options = { timeoutMs: APPLY_WAIT_MAX_MS };
-      await waitApplied(relay, conversationId, outcome.membershipVersion, options);
+      const options = { timeoutMs: applyWaitMaxMs };
+      await waitApplied(relay, outcome.conversationId, outcome.membershipVersion, options);
     },
     async sharedMembers(conversationId, viewerUserId, userIds) {
       const view = await conversations.read(conversationId, viewerUserId);

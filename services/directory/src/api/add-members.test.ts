@@ -9,7 +9,7 @@ import { refusedWith } from "../testing/refusals.ts";
 describe("AddMembers", () => {
   it("adds who is not in yet, in one change, and leaves who is as they are", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", admin = "", one = "", two = ""] = fixture.addUsers(4);
+    const [owner = "", admin = "", one = "", two = ""] = await fixture.addUsers(4);
     const conversationId = await fixture.createGroup(owner, [admin]);
     await fixture.as(owner).updateMemberRole({ conversationId, userId: admin, role: Role.ADMIN });
     const { conversation } = await fixture
@@ -24,7 +24,7 @@ describe("AddMembers", () => {
 
   it("never exceeds the limit, whatever comes at once", async () => {
     await using fixture = await createConversationFixture({ groupMembersMax: 20 });
-    const [owner = "", ...others] = fixture.addUsers(101);
+    const [owner = "", ...others] = await fixture.addUsers(101);
     const conversationId = await fixture.createGroup(owner, []);
     // 50 calls of two people each for the 19 places that are left.
     const calls = Array.from({ length: 50 }, (_, index) =>
@@ -50,12 +50,12 @@ describe("AddMembers", () => {
 
   it("is all or nothing, and names who does not exist or blocks the caller", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = "", two = "", three = ""] = fixture.addUsers(4);
+    const [owner = "", one = "", two = "", three = ""] = await fixture.addUsers(4);
     const stranger = newUuid();
     const conversationId = await fixture.createGroup(owner, [three]);
-    fixture.people.block(two, owner);
+    await fixture.people.block(two, owner);
     // Who is in already may block as they like.
-    fixture.people.block(three, owner);
+    await fixture.people.block(three, owner);
     const add = (...userIds: string[]) => fixture.as(owner).addMembers({ conversationId, userIds });
     const unknown = await refusedWith(add(one, two, stranger), "USER_NOT_FOUND");
     assert.deepEqual(errorInfoOf(unknown)?.metadata, { user_ids: stranger });
@@ -67,7 +67,7 @@ describe("AddMembers", () => {
 
   it("is for admins and owners of groups", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = "", two = "", gone = "", stranger = ""] = fixture.addUsers(5);
+    const [owner = "", one = "", two = "", gone = "", stranger = ""] = await fixture.addUsers(5);
     const conversationId = await fixture.createGroup(owner, [one, gone]);
     await fixture.as(gone).leaveConversation({ conversationId });
     const add = (userId: string) =>

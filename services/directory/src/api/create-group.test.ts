@@ -13,7 +13,7 @@ import { refusedWith } from "../testing/refusals.ts";
 describe("CreateGroup", () => {
   it("creates a group whose owner is the caller, and tells the log who is in it", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = "", two = ""] = fixture.addUsers(3);
+    const [owner = "", one = "", two = ""] = await fixture.addUsers(3);
     const { conversation } = await fixture
       .as(owner)
       .createGroup({ requestId: newUuid(), title: "Climbers", userIds: [one, two, one, owner] });
@@ -38,15 +38,15 @@ describe("CreateGroup", () => {
 
   it("gives the first group to a repetition within 24 hours, and a new one afterwards", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = ""] = fixture.addUsers(2);
+    const [owner = "", one = ""] = await fixture.addUsers(2);
     const request = { requestId: newUuid(), title: "Once", userIds: [one] };
     const first = await fixture.as(owner).createGroup(request);
-    fixture.people.block(one, owner);
+    await fixture.people.block(one, owner);
     fixture.clock.advance(24 * 60 * 60 * 1000);
     const second = await fixture.as(owner).createGroup({ ...request, title: "Twice" });
     assert.equal(second.conversation?.conversationId, first.conversation?.conversationId);
     assert.equal(second.conversation?.title, "Once");
-    fixture.people.unblock(one, owner);
+    await fixture.people.unblock(one, owner);
     fixture.clock.advance(1);
     const third = await fixture.as(owner).createGroup(request);
     assert.notEqual(third.conversation?.conversationId, first.conversation?.conversationId);
@@ -54,7 +54,7 @@ describe("CreateGroup", () => {
 
   it("creates one group for repetitions at once, and one per person", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = ""] = fixture.addUsers(2);
+    const [owner = "", one = ""] = await fixture.addUsers(2);
     const request = { requestId: newUuid(), title: "Once", userIds: [] };
     const answers = await Promise.all(
       Array.from({ length: 10 }, () => fixture.as(owner).createGroup(request)),
@@ -68,10 +68,10 @@ describe("CreateGroup", () => {
 
   it("names the people who do not exist, and then those who block the caller", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = "", two = ""] = fixture.addUsers(3);
+    const [owner = "", one = "", two = ""] = await fixture.addUsers(3);
     const stranger = newUuid();
-    fixture.people.block(one, owner);
-    fixture.people.block(owner, two);
+    await fixture.people.block(one, owner);
+    await fixture.people.block(owner, two);
     const create = (userIds: string[]) =>
       fixture.as(owner).createGroup({ requestId: newUuid(), title: "T", userIds });
     const unknown = await refusedWith(create([one, stranger]), "USER_NOT_FOUND");
@@ -83,7 +83,7 @@ describe("CreateGroup", () => {
 
   it("refuses more members than the limit", async () => {
     await using fixture = await createConversationFixture({ groupMembersMax: 3 });
-    const [owner = "", ...others] = fixture.addUsers(4);
+    const [owner = "", ...others] = await fixture.addUsers(4);
     const create = (userIds: string[]) =>
       fixture.as(owner).createGroup({ requestId: newUuid(), title: "T", userIds });
     await refusedWith(create(others), "GROUP_FULL");
@@ -93,7 +93,7 @@ describe("CreateGroup", () => {
 
   it("refuses a mode that the server does not offer", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = ""] = fixture.addUsers(1);
+    const [owner = ""] = await fixture.addUsers(1);
     const encryptionMode = EncryptionMode.END_TO_END;
     await refusedWith(
       fixture.as(owner).createGroup({ requestId: newUuid(), title: "T", encryptionMode }),

@@ -10,7 +10,7 @@ const DAY_SECONDS = 24 * 60 * 60;
 describe("CreateInviteLink", () => {
   it("makes a link of 22 characters that lives 7 days, or as long as is said", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = ""] = fixture.addUsers(1);
+    const [owner = ""] = await fixture.addUsers(1);
     const conversationId = await fixture.createGroup(owner, []);
     const nowSeconds = fixture.clock.nowMs() / 1000;
     const { inviteLink } = await fixture.as(owner).createInviteLink({ conversationId });
@@ -30,7 +30,7 @@ describe("CreateInviteLink", () => {
 
   it("makes at most 20 live links, whatever comes at once; ended ones do not count", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = ""] = fixture.addUsers(1);
+    const [owner = ""] = await fixture.addUsers(1);
     const conversationId = await fixture.createGroup(owner, []);
     const make = () => fixture.as(owner).createInviteLink({ conversationId });
     const results = await Promise.allSettled(Array.from({ length: 30 }, make));
@@ -49,7 +49,7 @@ describe("CreateInviteLink", () => {
 
   it("forgets the oldest ended links of a group, so that they do not pile up", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = ""] = fixture.addUsers(1);
+    const [owner = ""] = await fixture.addUsers(1);
     const conversationId = await fixture.createGroup(owner, []);
     const codes: string[] = [];
     for (let index = 0; index < 105; index++) {
@@ -65,7 +65,7 @@ describe("CreateInviteLink", () => {
 
   it("is for admins and owners of groups, within the bounds of the contract", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = "", stranger = ""] = fixture.addUsers(3);
+    const [owner = "", one = "", stranger = ""] = await fixture.addUsers(3);
     const conversationId = await fixture.createGroup(owner, [one]);
     const make = (userId: string, id = conversationId) =>
       fixture.as(userId).createInviteLink({ conversationId: id });

@@ -8,7 +8,7 @@ import { refusedWith } from "../testing/refusals.ts";
 describe("GetConversation", () => {
   it("shows members the conversation with their own role", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = ""] = fixture.addUsers(2);
+    const [owner = "", one = ""] = await fixture.addUsers(2);
     const conversationId = await fixture.createGroup(owner, [one]);
     const { conversation } = await fixture.as(one).getConversation({ conversationId });
     assert.equal(conversation?.conversationId, conversationId);
@@ -24,7 +24,7 @@ describe("GetConversation", () => {
 
   it("shows former members the conversation as it is, without a role", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = ""] = fixture.addUsers(2);
+    const [owner = "", one = ""] = await fixture.addUsers(2);
     const conversationId = await fixture.createGroup(owner, [one]);
     await fixture.as(one).leaveConversation({ conversationId });
     await fixture.as(owner).updateTitle({ conversationId, title: "Later" });
@@ -36,7 +36,7 @@ describe("GetConversation", () => {
 
   it("does not exist for everybody else", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", stranger = ""] = fixture.addUsers(2);
+    const [owner = "", stranger = ""] = await fixture.addUsers(2);
     const conversationId = await fixture.createGroup(owner, []);
     const read = (id: string) => fixture.as(stranger).getConversation({ conversationId: id });
     const other = await refusedWith(read(conversationId), "CONVERSATION_NOT_FOUND");

@@ -7,7 +7,7 @@ import { refusedWith } from "../testing/refusals.ts";
 describe("GetInvitePreview", () => {
   it("shows what the link leads to, and whether the caller is there already", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = ""] = fixture.addUsers(2);
+    const [owner = "", one = ""] = await fixture.addUsers(2);
     const conversationId = await fixture.createGroup(owner, []);
     const { inviteLink } = await fixture.as(owner).createInviteLink({ conversationId });
     const inviteCode = inviteLink?.inviteCode ?? "";
@@ -23,7 +23,7 @@ describe("GetInvitePreview", () => {
 
   it("does not know links that are unknown, expired, revoked or used up", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = "", two = ""] = fixture.addUsers(3);
+    const [owner = "", one = "", two = ""] = await fixture.addUsers(3);
     const conversationId = await fixture.createGroup(owner, []);
     const make = async (useLimit = 0) => {
       const made = await fixture.as(owner).createInviteLink({ conversationId, useLimit });

@@ -7,7 +7,7 @@ import { refusedWith } from "../testing/refusals.ts";
 
 async function groupWithLink(options: { groupMembersMax?: number; useLimit?: number } = {}) {
   const fixture = await createConversationFixture(options);
-  const [owner = "", ...others] = fixture.addUsers(31);
+  const [owner = "", ...others] = await fixture.addUsers(31);
   const conversationId = await fixture.createGroup(owner, []);
   const { inviteLink } = await fixture
     .as(owner)

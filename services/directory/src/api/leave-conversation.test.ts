@@ -7,7 +7,7 @@ import { refusedWith } from "../testing/refusals.ts";
 describe("LeaveConversation", () => {
   it("takes the caller out, and changes nothing when repeated", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = ""] = fixture.addUsers(2);
+    const [owner = "", one = ""] = await fixture.addUsers(2);
     const conversationId = await fixture.createGroup(owner, [one]);
     await fixture.as(one).leaveConversation({ conversationId });
     await fixture.as(one).leaveConversation({ conversationId });
@@ -18,7 +18,7 @@ describe("LeaveConversation", () => {
 
   it("makes the longest-serving admin the owner, or else the longest-serving member", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = "", two = "", three = ""] = fixture.addUsers(4);
+    const [owner = "", one = "", two = "", three = ""] = await fixture.addUsers(4);
     const conversationId = await fixture.createGroup(owner, [one]);
     await fixture.as(owner).addMembers({ conversationId, userIds: [two] });
     await fixture.as(owner).addMembers({ conversationId, userIds: [three] });
@@ -37,7 +37,7 @@ describe("LeaveConversation", () => {
 
   it("counts a service again from the last time somebody joined", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = "", two = ""] = fixture.addUsers(3);
+    const [owner = "", one = "", two = ""] = await fixture.addUsers(3);
     const conversationId = await fixture.createGroup(owner, [one]);
     await fixture.as(owner).addMembers({ conversationId, userIds: [two] });
     await fixture.as(one).leaveConversation({ conversationId });
@@ -48,7 +48,7 @@ describe("LeaveConversation", () => {
 
   it("ends a group with its last member", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = ""] = fixture.addUsers(2);
+    const [owner = "", one = ""] = await fixture.addUsers(2);
     const conversationId = await fixture.createGroup(owner, []);
     const { inviteLink } = await fixture.as(owner).createInviteLink({ conversationId });
     await fixture.as(owner).leaveConversation({ conversationId });
@@ -61,7 +61,7 @@ describe("LeaveConversation", () => {
 
   it("is for members of groups", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = ""] = fixture.addUsers(2);
+    const [owner = "", one = ""] = await fixture.addUsers(2);
     const conversationId = await fixture.createGroup(owner, []);
     const leave = (userId: string, id: string) =>
       fixture.as(userId).leaveConversation({ conversationId: id });

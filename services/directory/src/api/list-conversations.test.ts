@@ -6,7 +6,7 @@ import { refusedWith } from "../testing/refusals.ts";
 describe("ListConversations", () => {
   it("lists memberships, newest first, in pages that neither lose nor repeat one", async () => {
     await using fixture = await createConversationFixture();
-    const [one = "", two = ""] = fixture.addUsers(2);
+    const [one = "", two = ""] = await fixture.addUsers(2);
     const created: string[] = [];
     for (let index = 0; index < 7; index++) {
       // Every second group has the same time as the one before: the id decides between them.
@@ -35,7 +35,7 @@ describe("ListConversations", () => {
 
   it("puts who was added again to the front", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = ""] = fixture.addUsers(2);
+    const [owner = "", one = ""] = await fixture.addUsers(2);
     const first = await fixture.createGroup(owner, [one]);
     fixture.clock.advance(1000);
     const second = await fixture.createGroup(owner, [one]);
@@ -52,7 +52,7 @@ describe("ListConversations", () => {
 
   it("names the other person of a direct conversation", async () => {
     await using fixture = await createConversationFixture();
-    const [one = "", two = ""] = fixture.addUsers(2);
+    const [one = "", two = ""] = await fixture.addUsers(2);
     await fixture.as(one).openDirectConversation({ userId: two });
     const { conversations } = await fixture.as(two).listConversations({});
     assert.equal(conversations[0]?.peerUserId, one);
@@ -60,7 +60,7 @@ describe("ListConversations", () => {
 
   it("refuses a page token that is none", async () => {
     await using fixture = await createConversationFixture();
-    const [one = ""] = fixture.addUsers(1);
+    const [one = ""] = await fixture.addUsers(1);
     for (const value of ["x", "[1]", '["a","b"]', "[1,2]", '[1,"not-a-uuid"]', "null"]) {
       const pageToken = Buffer.from(value).toString("base64url");
       await refusedWith(fixture.as(one).listConversations({ pageToken }), "INVALID_FIELD");

@@ -6,7 +6,7 @@ import { refusedWith } from "../testing/refusals.ts";
 describe("ListInviteLinks", () => {
   it("lists the live links of the group, newest first, with the uses that are left", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = "", two = ""] = fixture.addUsers(3);
+    const [owner = "", one = "", two = ""] = await fixture.addUsers(3);
     const conversationId = await fixture.createGroup(owner, []);
     const make = async (useLimit: number, seconds: bigint) => {
       fixture.clock.advance(1);
@@ -46,7 +46,7 @@ describe("ListInviteLinks", () => {
 
   it("is for admins and owners", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = "", stranger = ""] = fixture.addUsers(3);
+    const [owner = "", one = "", stranger = ""] = await fixture.addUsers(3);
     const conversationId = await fixture.createGroup(owner, [one]);
     const list = (userId: string) => fixture.as(userId).listInviteLinks({ conversationId });
     await refusedWith(list(one), "ROLE_INSUFFICIENT");

@@ -7,7 +7,7 @@ import { refusedWith } from "../testing/refusals.ts";
 describe("ListMembers", () => {
   it("lists the owner, admins and members, each by join time, in pages", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = "", two = "", three = "", four = ""] = fixture.addUsers(5);
+    const [owner = "", one = "", two = "", three = "", four = ""] = await fixture.addUsers(5);
     const conversationId = await fixture.createGroup(owner, [one]);
     for (const userId of [two, three, four]) {
       fixture.clock.advance(1000);
@@ -33,7 +33,7 @@ describe("ListMembers", () => {
 
   it("says at which version it was read, so that a change between pages shows", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = ""] = fixture.addUsers(2);
+    const [owner = "", one = ""] = await fixture.addUsers(2);
     const conversationId = await fixture.createGroup(owner, [one]);
     const first = await fixture.as(owner).listMembers({ conversationId, pageSize: 1 });
     await fixture.as(owner).removeMember({ conversationId, userId: one });
@@ -47,7 +47,7 @@ describe("ListMembers", () => {
 
   it("lists nothing to strangers and former members", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = "", stranger = ""] = fixture.addUsers(3);
+    const [owner = "", one = "", stranger = ""] = await fixture.addUsers(3);
     const conversationId = await fixture.createGroup(owner, [one]);
     await fixture.as(one).leaveConversation({ conversationId });
     for (const userId of [one, stranger]) {
@@ -60,7 +60,7 @@ describe("ListMembers", () => {
 
   it("refuses a page token that is none", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = ""] = fixture.addUsers(1);
+    const [owner = ""] = await fixture.addUsers(1);
     const conversationId = await fixture.createGroup(owner, []);
     const good = JSON.stringify([Role.ADMIN, 1, owner]);
     const encode = (text: string) => Buffer.from(text).toString("base64url");

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Code } from "@connectrpc/connect";
 import { ConversationKind, Role } from "@parley/gen/parley/conversation/v1/conversation_pb";
+import { reasonOf } from "@parley/platform/errors";
 import { newUuid } from "@parley/platform/ids";
 import { createConversationFixture } from "../testing/conversation-fixture.ts";
 import { refusedWith } from "../testing/refusals.ts";
@@ -9,7 +10,7 @@ import { refusedWith } from "../testing/refusals.ts";
 describe("OpenDirectConversation", () => {
   it("creates the conversation of the pair, with both as members", async () => {
     await using fixture = await createConversationFixture();
-    const [one = "", two = ""] = fixture.addUsers(2);
+    const [one = "", two = ""] = await fixture.addUsers(2);
     const { conversation } = await fixture.as(one).openDirectConversation({ userId: two });
     assert.equal(conversation?.kind, ConversationKind.DIRECT);
     assert.equal(conversation.peerUserId, two);
@@ -23,7 +24,7 @@ describe("OpenDirectConversation", () => {
 
   it("is one conversation, whoever opens it, also when both do at once", async () => {
     await using fixture = await createConversationFixture();
-    const [one = "", two = ""] = fixture.addUsers(2);
+    const [one = "", two = ""] = await fixture.addUsers(2);
     const answers = await Promise.all(
       Array.from({ length: 20 }, (_, index) =>
         index % 2 === 0
@@ -45,7 +46,7 @@ describe("OpenDirectConversation", () => {
 
   it("is refused with oneself and with nobody", async () => {
     await using fixture = await createConversationFixture();
-    const [one = ""] = fixture.addUsers(1);
+    const [one = ""] = await fixture.addUsers(1);
     const self = await refusedWith(
       fixture.as(one).openDirectConversation({ userId: one }),
       "INVALID_FIELD",
@@ -59,26 +60,32 @@ describe("OpenDirectConversation", () => {
 
   it("is refused by a block in either direction, unless it exists already", async () => {
     await using fixture = await createConversationFixture();
-    const [one = "", two = "", three = ""] = fixture.addUsers(3);
+    const [one = "", two = "", three = ""] = await fixture.addUsers(3);
     await fixture.as(one).openDirectConversation({ userId: three });
-    fixture.people.block(one, two);
-    fixture.people.block(three, one);
+    await fixture.people.block(one, two);
+    await fixture.people.block(three, one);
     await refusedWith(fixture.as(one).openDirectConversation({ userId: two }), "BLOCKED");
     await refusedWith(fixture.as(two).openDirectConversation({ userId: one }), "BLOCKED");
     const { conversation } = await fixture.as(one).openDirectConversation({ userId: three });
     assert.equal(conversation?.peerUserId, three);
   });
 
-  it("applies a block that came while the conversation was being created", async () => {
+  it("is either refused by a block that comes at the same time, or told of it", async () => {
     await using fixture = await createConversationFixture();
-    const [one = "", two = ""] = fixture.addUsers(2);
-    const release = fixture.log.hold();
-    const opening = fixture.as(one).openDirectConversation({ userId: two });
-    await fixture.log.arrived(1);
-    fixture.people.block(two, one);
-    release();
-    const { conversation } = await opening;
-    const members = fixture.log.membersOf(conversation?.conversationId ?? "");
-    assert.deepEqual(members.silenced, new Set([one]));
+    for (let round = 0; round < 20; round++) {
+      const [one = "", two = ""] = await fixture.addUsers(2);
+      const blocking = async () => {
+        await fixture.people.block(two, one);
+        await fixture.conversations.setSendPermission(two, one, false);
+      };
+      const opening = fixture.as(one).openDirectConversation({ userId: two });
+      const [opened] = await Promise.allSettled([opening, blocking()]);
+      if (opened.status === "rejected") {
+        assert.equal(reasonOf(opened.reason), "BLOCKED");
+        continue;
+      }
+      const members = fixture.log.membersOf(opened.value.conversation?.conversationId ?? "");
+      assert.deepEqual(members.silenced, new Set([one]));
+    }
   });
 });

@@ -6,6 +6,7 @@ import type {
   ChangeOutcome,
   ChangeRelay,
   ConversationStore,
+  ConversationView,
   People,
 } from "../conversation-ports.ts";
 import { directConversationId, openDirect } from "../domain/conversation-creation.ts";
@@ -16,10 +17,9 @@ import {
   chooseEncryptionMode,
   finishChange,
 } from "./conversation-handler.ts";
-import { reconcileSendPermissions } from "./send-permission.ts";
 
 type Deps = {
-  readonly conversations: Pick<ConversationStore, "createDirect" | "change" | "read">;
+  readonly conversations: Pick<ConversationStore, "createDirect" | "read">;
   readonly people: People;
   readonly relay: ChangeRelay;
   readonly clock: Clock;
@@ -38,16 +38,18 @@ export function createOpenDirectConversation(
     }
     const conversationId = directConversationId([actorUserId, userId]);
     const existing = await deps.conversations.read(conversationId, actorUserId);
-    if (existing === undefined) {
-      const outcome = await begin(deps, actorUserId, userId, request.encryptionMode);
-      await finishChange(deps.relay, outcome, context);
-    }
-    // Somebody may have blocked between the look at the blocks and the creation, when there was no
-    // conversation yet to which the block could apply.
-    const settled = await reconcileSendPermissions(deps, conversationId, [actorUserId, userId]);
-    await finishChange(deps.relay, settled, context);
+    const outcome = existing
+      ? repeated(existing)
+      : await begin(deps, actorUserId, userId, request.encryptionMode);
+    await finishChange(deps.relay, outcome, context);
     return await answerConversation(deps.conversations, conversationId, actorUserId);
   };
+}
+
+/** It exists; its first change may still be on its way. */
+function repeated({ conversation }: ConversationView): ChangeOutcome {
+  const { conversationId, membershipVersion } = conversation;
+  return { kind: "done", conversationId, membershipVersion, changed: false };
 }
 
 async function begin(

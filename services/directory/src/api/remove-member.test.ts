@@ -8,7 +8,7 @@ import { refusedWith } from "../testing/refusals.ts";
 
 async function groupWithRoles() {
   const fixture = await createConversationFixture();
-  const [owner = "", admin = "", other = "", one = "", two = ""] = fixture.addUsers(5);
+  const [owner = "", admin = "", other = "", one = "", two = ""] = await fixture.addUsers(5);
   const conversationId = await fixture.createGroup(owner, [admin, other, one, two]);
   for (const userId of [admin, other]) {
     await fixture.as(owner).updateMemberRole({ conversationId, userId, role: Role.ADMIN });

@@ -5,7 +5,7 @@ import { refusedWith } from "../testing/refusals.ts";
 describe("RevokeInviteLink", () => {
   it("ends the link at once, and changes nothing when repeated or unknown", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = ""] = fixture.addUsers(2);
+    const [owner = "", one = ""] = await fixture.addUsers(2);
     const conversationId = await fixture.createGroup(owner, []);
     const { inviteLink } = await fixture.as(owner).createInviteLink({ conversationId });
     const inviteCode = inviteLink?.inviteCode ?? "";
@@ -20,7 +20,7 @@ describe("RevokeInviteLink", () => {
 
   it("does not reach the links of another group", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", other = ""] = fixture.addUsers(2);
+    const [owner = "", other = ""] = await fixture.addUsers(2);
     const conversationId = await fixture.createGroup(owner, []);
     const foreign = await fixture.createGroup(other, []);
     const { inviteLink } = await fixture.as(owner).createInviteLink({ conversationId });
@@ -31,7 +31,7 @@ describe("RevokeInviteLink", () => {
 
   it("is for admins and owners", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = "", stranger = ""] = fixture.addUsers(3);
+    const [owner = "", one = "", stranger = ""] = await fixture.addUsers(3);
     const conversationId = await fixture.createGroup(owner, [one]);
     const { inviteLink } = await fixture.as(owner).createInviteLink({ conversationId });
     const inviteCode = inviteLink?.inviteCode ?? "";

@@ -9,7 +9,7 @@ import { refusedWith } from "../testing/refusals.ts";
 describe("UpdateMemberRole", () => {
   it("makes members admins and admins members", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = ""] = fixture.addUsers(2);
+    const [owner = "", one = ""] = await fixture.addUsers(2);
     const conversationId = await fixture.createGroup(owner, [one]);
     const update = (role: Role) =>
       fixture.as(owner).updateMemberRole({ conversationId, userId: one, role });
@@ -24,7 +24,7 @@ describe("UpdateMemberRole", () => {
 
   it("hands the group over in one change, and a repetition says so again", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = ""] = fixture.addUsers(2);
+    const [owner = "", one = ""] = await fixture.addUsers(2);
     const conversationId = await fixture.createGroup(owner, [one]);
     const handOver = () =>
       fixture.as(owner).updateMemberRole({ conversationId, userId: one, role: Role.OWNER });
@@ -43,7 +43,7 @@ describe("UpdateMemberRole", () => {
 
   it("keeps one owner when a group is handed to several people at once", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", ...others] = fixture.addUsers(6);
+    const [owner = "", ...others] = await fixture.addUsers(6);
     const conversationId = await fixture.createGroup(owner, others);
     const calls = others.map((userId) =>
       fixture.as(owner).updateMemberRole({ conversationId, userId, role: Role.OWNER }),
@@ -56,7 +56,7 @@ describe("UpdateMemberRole", () => {
 
   it("is for the owner, and about others who are members", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", admin = "", one = "", gone = ""] = fixture.addUsers(4);
+    const [owner = "", admin = "", one = "", gone = ""] = await fixture.addUsers(4);
     const conversationId = await fixture.createGroup(owner, [admin, one, gone]);
     await fixture.as(owner).updateMemberRole({ conversationId, userId: admin, role: Role.ADMIN });
     await fixture.as(gone).leaveConversation({ conversationId });

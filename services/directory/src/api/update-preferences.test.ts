@@ -10,7 +10,7 @@ const YEAR_9999 = { seconds: 253_402_300_799n, nanos: 999_000_000 };
 describe("UpdatePreferences", () => {
   it("stores them, shows them to nobody else, and tells the caller's own sessions", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = ""] = fixture.addUsers(2);
+    const [owner = "", one = ""] = await fixture.addUsers(2);
     const conversationId = await fixture.createGroup(owner, [one]);
     const { preferences } = await fixture
       .as(one)
@@ -29,7 +29,7 @@ describe("UpdatePreferences", () => {
 
   it("takes them back, and keeps them through leaving and coming back", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = ""] = fixture.addUsers(2);
+    const [owner = "", one = ""] = await fixture.addUsers(2);
     const conversationId = await fixture.createGroup(owner, [one]);
     const mute = (muteUntilTime?: typeof YEAR_9999) =>
       fixture
@@ -51,7 +51,7 @@ describe("UpdatePreferences", () => {
 
   it("succeeds when the sessions cannot be told", async () => {
     await using fixture = await createConversationFixture();
-    const [one = "", two = ""] = fixture.addUsers(2);
+    const [one = "", two = ""] = await fixture.addUsers(2);
     const { conversation } = await fixture.as(one).openDirectConversation({ userId: two });
     const conversationId = conversation?.conversationId ?? "";
     fixture.fanout.failing = true;
@@ -62,7 +62,7 @@ describe("UpdatePreferences", () => {
 
   it("refuses strangers and times that are none", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", stranger = ""] = fixture.addUsers(2);
+    const [owner = "", stranger = ""] = await fixture.addUsers(2);
     const conversationId = await fixture.createGroup(owner, []);
     await refusedWith(
       fixture.as(stranger).updatePreferences({ conversationId }),

@@ -8,7 +8,7 @@ import { refusedWith } from "../testing/refusals.ts";
 describe("UpdateTitle", () => {
   it("renames the group, and changes nothing when repeated", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", admin = ""] = fixture.addUsers(2);
+    const [owner = "", admin = ""] = await fixture.addUsers(2);
     const conversationId = await fixture.createGroup(owner, [admin]);
     await fixture.as(owner).updateMemberRole({ conversationId, userId: admin, role: Role.ADMIN });
     const title = "Zürich 🏔️ ".repeat(5).trim();
@@ -22,7 +22,7 @@ describe("UpdateTitle", () => {
 
   it("is for admins and owners of groups", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = "", one = "", stranger = ""] = fixture.addUsers(3);
+    const [owner = "", one = "", stranger = ""] = await fixture.addUsers(3);
     const conversationId = await fixture.createGroup(owner, [one]);
     const rename = (userId: string, id = conversationId) =>
       fixture.as(userId).updateTitle({ conversationId: id, title: "New" });
@@ -34,7 +34,7 @@ describe("UpdateTitle", () => {
 
   it("refuses a title that is empty or too long", async () => {
     await using fixture = await createConversationFixture();
-    const [owner = ""] = fixture.addUsers(1);
+    const [owner = ""] = await fixture.addUsers(1);
     const conversationId = await fixture.createGroup(owner, []);
     for (const title of ["", "x".repeat(101)]) {
       await assert.rejects(fixture.as(owner).updateTitle({ conversationId, title }), {

@@ -144,13 +144,16 @@ export async function changeUnderLock(
   database: DirectoryDatabase,
   conversationId: string,
   reads: Reads,
-  decide: (snapshot: ConversationSnapshot) => Decision,
+  decide: (
+    snapshot: ConversationSnapshot,
+    trx: Transaction<Database>,
+  ) => Decision | Promise<Decision>,
 ): Promise<ChangeOutcome> {
   return await withTransaction(database, async (trx) => {
     const conversation = await lockConversation(trx, database.locking, conversationId);
     if (conversation === undefined) return refuse({ reason: "CONVERSATION_NOT_FOUND" });
     const snapshot = await readSnapshot(trx, conversation, reads);
-    return await applyDecision(trx, snapshot, decide(snapshot));
+    return await applyDecision(trx, snapshot, await decide(snapshot, trx));
   });
 }
 

@@ -1,6 +1,7 @@
 /** Conversations and members in SQL, through Kysely: the same queries on SQLite and MySQL. */
-import type { Kysely } from "kysely";
+import type { Kysely, Transaction } from "kysely";
 import type {
+  BlockPair,
   ChangeOutcome,
   ConversationStore,
   ConversationView,
@@ -8,9 +9,10 @@ import type {
   MemberPlace,
   MembershipPlace,
 } from "../conversation-ports.ts";
-import type { Changed } from "../domain/conversation.ts";
+import { type Changed, refuse } from "../domain/conversation.ts";
 import type { ConversationRow } from "./conversation-schema.ts";
 import type { Database } from "./schema.ts";
+import { createSqlPeople } from "./sql-block-store.ts";
 import {
   changeUnderLock,
   type DirectoryDatabase,
@@ -28,7 +30,11 @@ export function createSqlConversationStore(database: DirectoryDatabase): Convers
     createGroup: (creation, request) => createGroup(database, creation, request),
     findCreation: (request) => findCreation(db, request),
     change: (conversationId, reads, decide) =>
-      changeUnderLock(database, conversationId, reads, decide),
+      changeUnderLock(database, conversationId, reads, (snapshot) => decide(snapshot)),
+    changeByBlocks: (conversationId, userIds, decide) =>
+      changeUnderLock(database, conversationId, { userIds }, async (snapshot, trx) =>
+        decide(snapshot, await readBlocks(trx, userIds)),
+      ),
     read: (conversationId, userId) => readView(db, conversationId, userId),
     listByMember: (userId, page) => listByMember(db, userId, page),
     listMembers: (conversationId, readerUserId, page) =>
@@ -58,13 +64,45 @@ async function createDirect(
   const existing = await findVersion(db, conversationId);
   if (existing !== undefined) return existing;
   try {
-    return await withTransaction(database, (trx) => insertConversation(trx, creation));
+    return await withTransaction(database, (trx) => insertDirect(trx, creation));
   } catch (error) {
+    if (error instanceof BlockFound) return refuse({ reason: "BLOCKED", userIds: error.userIds });
     // The other side was quicker, or an earlier attempt got through and its answer did not.
     const created = await findVersion(db, conversationId);
     if (created !== undefined) return created;
     throw error;
   }
+}
+
+/** Rolls a transaction back because a block stands in the way of what it wrote. */
+class BlockFound extends Error {
+  override readonly name = "BlockFound";
+  readonly userIds: readonly string[];
+
+  constructor(userIds: readonly string[]) {
+    super("a block was found");
+    this.userIds = userIds;
+  }
+}
+
+/**
+ * The row comes before the look at the blocks: from then on, whoever brings a newer block waits for this
+ * transaction to end, and finds the conversation.
+ */
+async function insertDirect(trx: Transaction<Database>, creation: Changed): Promise<ChangeOutcome> {
+  const outcome = await insertConversation(trx, creation);
+  const { directUserIds } = creation.conversation;
+  const blocks = directUserIds === undefined ? [] : await readBlocks(trx, directUserIds);
+  const { actorUserId } = creation.change;
+  if (blocks.length === 0) return outcome;
+  throw new BlockFound(directUserIds?.filter((userId) => userId !== actorUserId) ?? []);
+}
+
+function readBlocks(
+  trx: Transaction<Database>,
+  [one, two]: readonly [string, string],
+): Promise<readonly BlockPair[]> {
+  return createSqlPeople({ db: trx }).blocksBetween(one, [two]);
 }
 
 async function createGroup(

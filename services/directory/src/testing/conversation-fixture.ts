@@ -16,18 +16,16 @@ import { standardInterceptors } from "@parley/platform/rpc/interceptors/standard
 import { defineRoute, type Routes } from "@parley/platform/rpc/route";
 import { silentTelemetry } from "@parley/platform/telemetry/telemetry";
 import type { Kysely } from "kysely";
-import type { BlockPair, People } from "../conversation-ports.ts";
 import { type ConversationRoutes, createConversationRoutes } from "../conversation-wiring.ts";
 import type { Database } from "../embedded/schema.ts";
+import { createSqlPeople } from "../embedded/sql-block-store.ts";
 import { openSqliteDatabase } from "../embedded/sqlite-database.ts";
 import { createMemoryAppendService, type MemoryAppendService } from "./memory-append-service.ts";
 
-/** People and blocks, which belong to the account half. */
-export type MemoryPeople = People & {
-  readonly users: Set<string>;
-  readonly blocks: Set<string>;
-  block(blockerUserId: string, blockedUserId: string): void;
-  unblock(blockerUserId: string, blockedUserId: string): void;
+/** What the account half writes about people, as far as conversations see it. */
+export type FixturePeople = {
+  block(blockerUserId: string, blockedUserId: string): Promise<void>;
+  unblock(blockerUserId: string, blockedUserId: string): Promise<void>;
 };
 
 /** What was handed to the fan-out for a person's own sessions. */
@@ -40,13 +38,13 @@ export type MemoryFanout = {
 export type ConversationFixture = AsyncDisposable & {
   readonly db: Kysely<Database>;
   readonly clock: ManualClock;
-  readonly people: MemoryPeople;
+  readonly people: FixturePeople;
   readonly log: MemoryAppendService;
   readonly fanout: MemoryFanout;
   /** The part under test; another one after `restart`. */
   readonly conversations: ConversationRoutes;
   /** New people with accounts. */
-  addUsers(count: number): string[];
+  addUsers(count: number): Promise<string[]>;
   /** The service as one person's device calls it. */
   as(userId: string): Client<typeof ConversationService>;
   /** A group of an owner and others, applied. */
@@ -55,14 +53,16 @@ export type ConversationFixture = AsyncDisposable & {
   restart(): Promise<void>;
 };
 
-export type FixtureOptions = { readonly groupMembersMax?: number };
+export type FixtureOptions = {
+  readonly groupMembersMax?: number;
+  readonly applyWaitMaxMs?: number;
+};
 
 export async function createConversationFixture(
   options: FixtureOptions = {},
 ): Promise<ConversationFixture> {
   const directory = await mkdtemp(join(tmpdir(), "parley-directory-"));
   const clock = createManualClock();
-  const people = createMemoryPeople();
   const log = createMemoryAppendService();
   const fanout = createMemoryFanout();
   const telemetry = silentTelemetry();
@@ -81,7 +81,8 @@ export async function createConversationFixture(
         inviteLifetimeMaxMs: 90 * 24 * 60 * 60 * 1000,
         encryptionModes: [EncryptionMode.SERVER_READABLE],
       },
-      people,
+      people: createSqlPeople(database),
+      ...(options.applyWaitMaxMs === undefined ? {} : { applyWaitMaxMs: options.applyWaitMaxMs }),
     });
     await conversations.start();
     return { database, conversations };
@@ -115,14 +116,10 @@ export async function createConversationFixture(
       return running.conversations;
     },
     clock,
-    people,
+    people: createPeople(() => running.database.db),
     log,
     fanout,
-    addUsers(count) {
-      const userIds = Array.from({ length: count }, () => newUuid());
-      for (const userId of userIds) people.users.add(userId);
-      return userIds;
-    },
+    addUsers: (count) => addUsers(running.database.db, count),
     as,
     async createGroup(ownerUserId, userIds) {
       const request = { requestId: newUuid(), title: "A group", userIds: [...userIds] };
@@ -141,26 +138,37 @@ export async function createConversationFixture(
   };
 }
 
-function createMemoryPeople(): MemoryPeople {
-  const users = new Set<string>();
-  const blocks = new Set<string>();
-  const key = (blockerUserId: string, blockedUserId: string) => `${blockerUserId} ${blockedUserId}`;
+async function addUsers(db: Kysely<Database>, count: number): Promise<string[]> {
+  const userIds = Array.from({ length: count }, () => newUuid());
+  const rows = userIds.map((userId) => ({
+    user_id: userId,
+    username: userId,
+    display_name: "",
+    display_name_folded: "",
+    about: "",
+    password_hash: null,
+    presence_visibility: 1,
+    send_read_receipts: 1,
+    searchable: 1,
+    create_time_ms: 0,
+  }));
+  await db.insertInto("users").values(rows).execute();
+  return userIds;
+}
+
+function createPeople(db: () => Kysely<Database>): FixturePeople {
   return {
-    users,
-    blocks,
-    block: (blockerUserId, blockedUserId) => void blocks.add(key(blockerUserId, blockedUserId)),
-    unblock: (blockerUserId, blockedUserId) =>
-      void blocks.delete(key(blockerUserId, blockedUserId)),
-    existingUserIds: async (userIds) => new Set(userIds.filter((userId) => users.has(userId))),
-    blocksBetween: async (userId, otherUserIds) =>
-      otherUserIds.flatMap((other): BlockPair[] => [
-        ...(blocks.has(key(userId, other))
-          ? [{ blockerUserId: userId, blockedUserId: other }]
-          : []),
-        ...(blocks.has(key(other, userId))
-          ? [{ blockerUserId: other, blockedUserId: userId }]
-          : []),
-      ]),
+    async block(blockerUserId, blockedUserId) {
+      const row = { user_id: blockerUserId, blocked_user_id: blockedUserId, create_time_ms: 0 };
+      await db().insertInto("blocks").values(row).execute();
+    },
+    async unblock(blockerUserId, blockedUserId) {
+      await db()
+        .deleteFrom("blocks")
+        .where("user_id", "=", blockerUserId)
+        .where("blocked_user_id", "=", blockedUserId)
+        .execute();
+    },
   };
 }
 

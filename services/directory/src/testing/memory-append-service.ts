@@ -39,10 +39,14 @@ export type MemoryAppendService = {
   membersOf(conversationId: string): MembershipProjection;
   /** The next items meet these, one each. */
   failNext(...faults: AppendFault[]): void;
+  /** Takes back the faults that no item has met. */
+  heal(): void;
   /** Items that arrive from now on wait until the returned function is called. */
   hold(): () => void;
   /** Resolves when `count` items have arrived since the service was created. */
   arrived(count: number): Promise<void>;
+  /** Resolves when the conversation's changes up to the version have been applied. */
+  applied(conversationId: string, membershipVersion: number): Promise<void>;
   /** Items that arrived, repetitions included. */
   readonly arrivals: number;
   /** Items that were answered as duplicates. */
@@ -53,7 +57,7 @@ export function createMemoryAppendService(): MemoryAppendService {
   const logs = new Map<string, ConversationChange[]>();
   const projections = new Map<string, MembershipProjection>();
   const faults: AppendFault[] = [];
-  const arrivalWaiters: { readonly count: number; resolve(): void }[] = [];
+  const waiters: { isDone(): boolean; resolve(): void }[] = [];
   let gate: PromiseWithResolvers<void> | undefined;
   let arrivals = 0;
   let duplicates = 0;
@@ -63,6 +67,15 @@ export function createMemoryAppendService(): MemoryAppendService {
     projections.set(conversationId, known);
     return known;
   };
+
+  const wake = () => {
+    for (const waiter of waiters) if (waiter.isDone()) waiter.resolve();
+  };
+  const until = (isDone: () => boolean) =>
+    new Promise<void>((resolve) => {
+      waiters.push({ isDone, resolve });
+      wake();
+    });
 
   const apply = (conversationId: string, change: ConversationChange): AppendOutcome => {
     const state = membersOf(conversationId);
@@ -76,12 +89,13 @@ export function createMemoryAppendService(): MemoryAppendService {
     }
     project(state, change);
     logs.set(conversationId, [...(logs.get(conversationId) ?? []), change]);
+    wake();
     return { case: "accepted", value: { duplicate: false } };
   };
 
   const handle = async (item: AppendItem): Promise<AppendOutcome> => {
     arrivals++;
-    for (const waiter of arrivalWaiters) if (waiter.count <= arrivals) waiter.resolve();
+    wake();
     const fault = faults.shift();
     await gate?.promise;
     assert.equal(item.item.case, "change");
@@ -99,6 +113,7 @@ export function createMemoryAppendService(): MemoryAppendService {
     logs,
     membersOf,
     failNext: (...next) => void faults.push(...next),
+    heal: () => void faults.splice(0),
     hold() {
       const held = Promise.withResolvers<void>();
       gate = held;
@@ -107,10 +122,9 @@ export function createMemoryAppendService(): MemoryAppendService {
         held.resolve();
       };
     },
-    arrived(count) {
-      if (arrivals >= count) return Promise.resolve();
-      return new Promise((resolve) => arrivalWaiters.push({ count, resolve }));
-    },
+    arrived: (count) => until(() => arrivals >= count),
+    applied: (conversationId, membershipVersion) =>
+      until(() => membersOf(conversationId).membershipVersion >= membershipVersion),
     get arrivals() {
       return arrivals;
     },
