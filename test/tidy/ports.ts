@@ -13,7 +13,7 @@ const otherSuites: Record<string, string> = {
 };
 
 export function checkPorts(files: readonly SourceFile[]): string[] {
-  const suites = files.filter((file) => /(^|\/)[a-z-]*\.?contract\.ts$/.test(file.path));
+  const suites = files.filter((file) => /\.contract\.ts$/.test(file.path));
   return suites.flatMap((suite) => {
     if (otherSuites[suite.path] !== undefined) return [];
     const users = files.filter((file) =>

@@ -61,10 +61,13 @@ export function readSources(): SourceFile[] {
     });
 }
 
-/** Tests, their helpers and benchmarks: files that never ship. */
+/** Tests, their helpers and child processes, and benchmarks: files that never ship. */
 export function isTestFile(path: string): boolean {
   return (
-    /\.(test|contract)\.ts$/.test(path) || path.startsWith("test/") || path.includes("/testing/")
+    /\.(test|contract)\.ts$/.test(path) ||
+    /\/(bench[^/]*|test-[^/]*|[^/]*-child|[^/]*\.contract[^/]*)\.ts$/.test(path) ||
+    path.startsWith("test/") ||
+    path.includes("/testing/")
   );
 }
 
