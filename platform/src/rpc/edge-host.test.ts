@@ -13,8 +13,10 @@ import {
   createConnectTransport,
   createGrpcTransport,
   createGrpcWebTransport,
+  Http2SessionManager,
 } from "@connectrpc/connect-node";
 import { Health as HealthService } from "@parley/gen/grpc/health/v1/health_pb";
+import { ServerReflection } from "@parley/gen/grpc/reflection/v1/reflection_pb";
 import { EchoService } from "@parley/gen/parley/internal/testing/v1/echo_service_pb";
 import { unauthenticated } from "../errors.ts";
 import { silentTelemetry } from "../telemetry/telemetry.ts";
@@ -170,10 +172,22 @@ test("another path is not found, unless somebody takes it", async () => {
   await once(server, "close");
 });
 
-test("health is served beside the routes", async () => {
-  await using edge = await startEdge([]);
-  const transport = createConnectTransport({ baseUrl: edge.baseUrl, httpVersion: "1.1" });
+test("health and reflection are served beside the routes", async () => {
+  const server = createServer(createEdgeHandler({ routes: [], interceptors: [], limits }));
+  const baseUrl = await listen(server);
+  const sessionManager = new Http2SessionManager(baseUrl);
+  const transport = createConnectTransport({ baseUrl, httpVersion: "2", sessionManager });
   assert.equal((await createClient(HealthService, transport).check({})).status, 1);
+  async function* questions() {
+    yield { messageRequest: { case: "listServices", value: "" } as const };
+  }
+  const reflection = createClient(ServerReflection, transport);
+  const answers = [];
+  for await (const answer of reflection.serverReflectionInfo(questions())) answers.push(answer);
+  assert.match(JSON.stringify(answers[0]?.messageResponse.value), /grpc\.health\.v1\.Health/);
+  sessionManager.abort();
+  server.close();
+  await once(server, "close");
 });
 
 test("a deadline that no timer can hold is refused instead of passing at once", async () => {

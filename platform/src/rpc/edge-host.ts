@@ -8,6 +8,7 @@ import {
   type Interceptor,
 } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { Health as HealthService } from "@parley/gen/grpc/health/v1/health_pb";
 import { createHealth, type Health } from "../health.ts";
 import { type Caller, callerKey, peerAddressKey } from "./caller.ts";
 import { healthRoute } from "./health-service.ts";
@@ -61,7 +62,7 @@ export function createEdgeHandler(options: EdgeHandlerOptions): EdgeHandler {
       options.health ?? createHealth(),
       services.map((service) => service.typeName),
     ),
-    ...reflectionRoutes(services),
+    ...reflectionRoutes([...services, HealthService]),
   ];
   return connectNodeAdapter({
     routes(router: ConnectRouter) {

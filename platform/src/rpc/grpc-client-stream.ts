@@ -12,9 +12,8 @@ import {
 import type { StreamResponse } from "@connectrpc/connect";
 import type { Client, ClientDuplexStream, Metadata } from "@grpc/grpc-js";
 import { canceled } from "../errors.ts";
-import { toBuffer } from "./grpc-host.ts";
 import { type CancelReason, fromServiceError } from "./grpc-status.ts";
-import { createMessageWriter, readMessages } from "./grpc-streams.ts";
+import { createMessageWriter, readMessages, toBuffer } from "./grpc-streams.ts";
 import { toHeaders } from "./headers.ts";
 
 export const pathOf = (method: DescMethod) => `/${method.parent.typeName}/${method.name}`;

@@ -1,31 +1,17 @@
 /** The host between services: connect implementations on a grpc-js server. */
-import {
-  type DescMessage,
-  type DescMethod,
-  fromBinary,
-  type Message,
-  toBinary,
-} from "@bufbuild/protobuf";
+import type { Message } from "@bufbuild/protobuf";
 import type { Interceptor } from "@connectrpc/connect";
-import {
-  type MethodDefinition,
-  Server,
-  ServerCredentials,
-  type ServerDuplexStream,
-  type ServerUnaryCall,
-  type sendUnaryData,
-} from "@grpc/grpc-js";
-import { canceled, fromUnknown, invalidArgument, unavailable } from "../errors.ts";
+import { type MethodDefinition, Server, ServerCredentials } from "@grpc/grpc-js";
+import { Health as HealthService } from "@parley/gen/grpc/health/v1/health_pb";
+import { unavailable } from "../errors.ts";
 import { createHealth, type Health } from "../health.ts";
-import { createDispatcher, type Dispatch } from "./dispatch.ts";
-import { createGrpcAuthenticator, type GrpcAuthenticator } from "./grpc-authenticator.ts";
-import { toStatusObject } from "./grpc-status.ts";
-import { createMessageWriter, readMessages } from "./grpc-streams.ts";
-import { toHeaders, toMetadata } from "./headers.ts";
+import { createDispatcher } from "./dispatch.ts";
+import { createGrpcAuthenticator } from "./grpc-authenticator.ts";
+import { definitionOf, handlerOf } from "./grpc-serving.ts";
 import { healthRoute } from "./health-service.ts";
 import { reflectionRoutes } from "./reflection-service.ts";
 import type { Routes } from "./route.ts";
-import { ServerCall } from "./server-call.ts";
+import type { ServerCall } from "./server-call.ts";
 
 export type GrpcHostOptions = {
   readonly routes: Routes;
@@ -80,7 +66,11 @@ export async function createGrpcHost(options: GrpcHostOptions): Promise<GrpcHost
   const health = options.health ?? createHealth();
   const services = options.routes.map((route) => route.service);
   const names = services.map((service) => service.typeName);
-  const routes = [...options.routes, healthRoute(health, names), ...reflectionRoutes(services)];
+  const routes = [
+    ...options.routes,
+    healthRoute(health, names),
+    ...reflectionRoutes([...services, HealthService]),
+  ];
   const dispatcher = createDispatcher(routes, options.interceptors);
   const server = new Server(serverOptions(options.messageBytesMax ?? GRPC_MESSAGE_BYTES_MAX));
   const calls = new Set<ServerCall>();
@@ -168,144 +158,4 @@ async function drainServer(
   } finally {
     clearTimeout(timer);
   }
-}
-
-// Requests stay bytes until our own code decodes them: grpc-js would answer malformed ones with INTERNAL.
-function definitionOf(method: DescMethod): MethodDefinition<Buffer, Message> {
-  const unary = method.methodKind === "unary";
-  return {
-    path: `/${method.parent.typeName}/${method.name}`,
-    requestStream: !unary,
-    responseStream: !unary,
-    requestSerialize: (bytes) => bytes,
-    requestDeserialize: (bytes) => bytes,
-    responseSerialize: (message) => toBuffer(toBinary(method.output, message)),
-    responseDeserialize: (bytes) => fromBinary(method.output, bytes),
-  };
-}
-
-/** The same memory as a Buffer, which is what grpc-js frames. */
-export const toBuffer = (bytes: Uint8Array): Buffer =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-
-type Handler = {
-  readonly method: DescMethod;
-  readonly dispatch: Dispatch;
-  readonly authenticate: GrpcAuthenticator;
-  /** Calls that are running. */
-  readonly calls: Set<ServerCall>;
-};
-
-type UnaryCall = ServerUnaryCall<Buffer, Message>;
-type StreamCall = ServerDuplexStream<Buffer, Message>;
-
-// Every streaming kind is a duplex stream on the wire, so all three share one handler.
-function handlerOf(handler: Handler) {
-  return handler.method.methodKind === "unary"
-    ? (grpc: UnaryCall, answer: sendUnaryData<Message>) => void serveUnary(handler, grpc, answer)
-    : (grpc: StreamCall) => void serveStream(handler, grpc);
-}
-
-function openCall(handler: Handler, grpc: UnaryCall | StreamCall): ServerCall {
-  const deadline = grpc.getDeadline();
-  const expireTimeMs = typeof deadline === "number" ? deadline : deadline.getTime();
-  const call = new ServerCall({
-    method: handler.method,
-    protocolName: "grpc",
-    requestHeader: toHeaders(grpc.metadata),
-    values: handler.authenticate(grpc.metadata, grpc.getPeer()),
-    timeoutMs: Number.isFinite(expireTimeMs) ? expireTimeMs - Date.now() : undefined,
-  });
-  handler.calls.add(call);
-  grpc.on("cancelled", () => call.abort(canceled()));
-  return call;
-}
-
-async function serveUnary(
-  handler: Handler,
-  grpc: UnaryCall,
-  answer: sendUnaryData<Message>,
-): Promise<void> {
-  let call: ServerCall | undefined;
-  try {
-    call = openCall(handler, grpc);
-    const message = decode(handler.method.input, grpc.request);
-    const response = await orAbort(call, handler.dispatch.unary(call, message));
-    const { responseHeaderIfAny, responseTrailerIfAny } = call;
-    if (responseHeaderIfAny !== undefined) grpc.sendMetadata(toMetadata(responseHeaderIfAny));
-    answer(null, response.message, responseTrailerIfAny && toMetadata(responseTrailerIfAny));
-  } catch (error) {
-    answer(toStatusObject(fromUnknown(error), call?.responseTrailerIfAny));
-  } finally {
-    if (call !== undefined) {
-      call.finish();
-      handler.calls.delete(call);
-    }
-  }
-}
-
-function orAbort<T>(call: ServerCall, promise: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    call.onAbort(reject);
-    promise.then(resolve, reject);
-  });
-}
-
-async function serveStream(handler: Handler, grpc: StreamCall): Promise<void> {
-  let call: ServerCall | undefined;
-  try {
-    call = openCall(handler, grpc);
-    const { messages, fail } = readMessages<Buffer>(grpc);
-    const requests = decodeEach(handler.method.input, messages);
-    await orAbort(
-      call,
-      pump(handler.dispatch, call, grpc, requests).finally(() => undefined),
-    ).catch((error: unknown) => {
-      fail(error);
-      throw error;
-    });
-    grpc.end(call.responseTrailerIfAny && toMetadata(call.responseTrailerIfAny));
-  } catch (error) {
-    grpc.emit("error", toStatusObject(fromUnknown(error), call?.responseTrailerIfAny));
-  } finally {
-    if (call !== undefined) {
-      call.finish();
-      handler.calls.delete(call);
-    }
-  }
-}
-
-async function pump(
-  dispatch: Dispatch,
-  call: ServerCall,
-  grpc: StreamCall,
-  requests: AsyncIterable<Message>,
-): Promise<void> {
-  const response = await dispatch.stream(call, requests);
-  const write = createMessageWriter<Message>(grpc, call.signal);
-  let first = true;
-  for await (const message of response.message) {
-    if (call.abortReason !== undefined) return;
-    if (first && call.responseHeaderIfAny !== undefined) {
-      grpc.sendMetadata(toMetadata(call.responseHeaderIfAny));
-    }
-    first = false;
-    const wait = write(message);
-    if (wait !== undefined) await wait;
-  }
-}
-
-function decode(schema: DescMessage, bytes: Buffer): Message {
-  try {
-    return fromBinary(schema, bytes);
-  } catch {
-    throw invalidArgument("", "The request is not a valid message.", "MALFORMED_MESSAGE");
-  }
-}
-
-async function* decodeEach(
-  schema: DescMessage,
-  messages: AsyncIterable<Buffer>,
-): AsyncGenerator<Message> {
-  for await (const bytes of messages) yield decode(schema, bytes);
 }

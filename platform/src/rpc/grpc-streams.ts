@@ -82,3 +82,7 @@ function drained(stream: Writable, signal: AbortSignal): Promise<void> {
     if (signal.aborted) onAbort();
   });
 }
+
+/** The same memory as a Buffer, which is what grpc-js frames. */
+export const toBuffer = (bytes: Uint8Array): Buffer =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -25,8 +25,8 @@ import { currentTraceParent } from "../telemetry/trace-context.ts";
 import { type Caller, callerKey, peerAddressKey } from "./caller.ts";
 import { createGrpcChannels, type GrpcTransportTls } from "./grpc-channels.ts";
 import { callStream, identity, pathOf } from "./grpc-client-stream.ts";
-import { toBuffer } from "./grpc-host.ts";
 import { type CancelReason, fromServiceError } from "./grpc-status.ts";
+import { toBuffer } from "./grpc-streams.ts";
 import {
   CALLER_HEADER,
   encodeCaller,
