@@ -88,6 +88,10 @@ export function changeMembers(
  */
 export function recipientsAt(members: Members, seq: bigint): readonly string[] {
   if (seq > members.changedSeq) return members.userIds;
+  // The newest change itself: all are there, unless somebody left by it. `departed` is in order of leaving.
+  if (seq === members.changedSeq && members.departed.at(-1)?.leftSeq !== seq) {
+    return members.userIds;
+  }
   return [
     ...members.present.filter(({ firstSeq }) => firstSeq <= seq),
     ...members.departed.filter(({ firstSeq, leftSeq }) => firstSeq <= seq && seq <= leftSeq),
