@@ -17,6 +17,7 @@ function createRelayBench() {
   let onOffer: (() => void) | undefined;
   const counts = { reads: 0 };
   const failing = { reads: 0 };
+  const reading = { held: undefined as Promise<void> | undefined };
   const telemetry = silentTelemetry();
 
   const relay = createOutboxRelay({
@@ -28,7 +29,9 @@ function createRelayBench() {
           failing.reads--;
           throw new Error("the database is away");
         }
-        return (rows.get(conversationId) ?? []).slice(0, limit);
+        const entries = (rows.get(conversationId) ?? []).slice(0, limit);
+        await reading.held;
+        return entries;
       },
       async listPending(after, limit) {
         const ids = [...rows].filter(([id, entries]) => id > after && entries.length > 0);
@@ -71,6 +74,7 @@ function createRelayBench() {
     taken,
     counts,
     failing,
+    reading,
     put(conversationId: string, membershipVersion: number) {
       const change = create(ConversationChangeSchema, {
         membershipVersion: BigInt(membershipVersion),
@@ -173,6 +177,29 @@ describe("the outbox relay", () => {
     (await bench.next()).resolve();
     await wait;
     assert.deepEqual(bench.taken, ["a8"]);
+  });
+
+  it("does not take a read that began before the question for an answer to it", async () => {
+    await using bench = createRelayBench();
+    const held = Promise.withResolvers<void>();
+    bench.reading.held = held.promise;
+    const first = bench.wait("a", 1);
+    // The lane begins to read in the next microtask, and finds nothing.
+    await Promise.resolve();
+    await Promise.resolve();
+    assert.equal(bench.counts.reads, 1);
+    bench.put("a", 2);
+    let done = false;
+    const second = bench.wait("a", 2).then(() => {
+      done = true;
+    });
+    bench.reading.held = undefined;
+    held.resolve();
+    await first;
+    const item = await bench.next();
+    assert.equal(done, false);
+    item.resolve();
+    await second;
   });
 
   it("does not take a read from before a change for an answer about it", async () => {
