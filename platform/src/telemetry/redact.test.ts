@@ -41,6 +41,16 @@ test("fields that are not set are not shown, and messages inside are redacted to
   });
 });
 
+test("content that is a list, a map or a message is shown as its size", () => {
+  const original = { text: "12345", payload: new Uint8Array(5), volume: Volume.QUIET };
+  const message = say({ drafts: ["abc", "ü"], notes: { a: "1234" }, original });
+  assert.deepEqual(redact(SayingSchema, message), {
+    drafts: "[content 5 bytes]",
+    original: "[content 10 bytes]",
+    notes: "[content 4 bytes]",
+  });
+});
+
 test("long texts, long lists, big maps and deep messages are cut", () => {
   let deep = say({ text: "bottom" });
   for (let level = 0; level < 50; level++) deep = say({ quotes: [deep] });

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file parley/internal/testing/v1/echo.proto.
  */
 export const file_parley_internal_testing_v1_echo: GenFile = /*@__PURE__*/
-  fileDesc("CiVwYXJsZXkvaW50ZXJuYWwvdGVzdGluZy92MS9lY2hvLnByb3RvEhpwYXJsZXkuaW50ZXJuYWwudGVzdGluZy52MSLnAgoGU2F5aW5nEhcKBHRleHQYASABKAlCCbpIBnIEEAEYQBIVCgdwYXlsb2FkGAIgASgMQgS4uxgCEhkKC2F1dGhvcl9uYW1lGAMgASgJQgS4uxgBEhMKBXRva2VuGAQgASgJQgS4uxgDEhAKCGNoZWNrc3VtGAUgASgMEj4KBnZvbHVtZRgGIAEoDjIiLnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLlZvbHVtZUIKukgHggEEEAEgABI8CgZxdW90ZXMYByADKAsyIi5wYXJsZXkuaW50ZXJuYWwudGVzdGluZy52MS5TYXlpbmdCCLpIBZIBAhADEj4KBmxhYmVscxgIIAMoCzIuLnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLlNheWluZy5MYWJlbHNFbnRyeRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBInsKClNlZW5DYWxsZXISDAoEa2luZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEhEKCWRldmljZV9pZBgDIAEoCRIPCgdzZXJ2aWNlGAQgASgJEhQKDHBlZXJfYWRkcmVzcxgFIAEoCRIUCgx0cmFjZV9wYXJlbnQYBiABKAkqQwoGVm9sdW1lEhYKElZPTFVNRV9VTlNQRUNJRklFRBAAEhAKDFZPTFVNRV9RVUlFVBABEg8KC1ZPTFVNRV9MT1VEEAJiBnByb3RvMw", [file_buf_validate_validate, file_parley_options_v1_sensitivity]);
+  fileDesc("CiVwYXJsZXkvaW50ZXJuYWwvdGVzdGluZy92MS9lY2hvLnByb3RvEhpwYXJsZXkuaW50ZXJuYWwudGVzdGluZy52MSKrBAoGU2F5aW5nEhcKBHRleHQYASABKAlCCbpIBnIEEAEYQBIVCgdwYXlsb2FkGAIgASgMQgS4uxgCEhkKC2F1dGhvcl9uYW1lGAMgASgJQgS4uxgBEhMKBXRva2VuGAQgASgJQgS4uxgDEhAKCGNoZWNrc3VtGAUgASgMEj4KBnZvbHVtZRgGIAEoDjIiLnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLlZvbHVtZUIKukgHggEEEAEgABI8CgZxdW90ZXMYByADKAsyIi5wYXJsZXkuaW50ZXJuYWwudGVzdGluZy52MS5TYXlpbmdCCLpIBZIBAhADEj4KBmxhYmVscxgIIAMoCzIuLnBhcmxleS5pbnRlcm5hbC50ZXN0aW5nLnYxLlNheWluZy5MYWJlbHNFbnRyeRIUCgZkcmFmdHMYCSADKAlCBLi7GAISOgoIb3JpZ2luYWwYCiABKAsyIi5wYXJsZXkuaW50ZXJuYWwudGVzdGluZy52MS5TYXlpbmdCBLi7GAISQgoFbm90ZXMYCyADKAsyLS5wYXJsZXkuaW50ZXJuYWwudGVzdGluZy52MS5TYXlpbmcuTm90ZXNFbnRyeUIEuLsYAhotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGiwKCk5vdGVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJ7CgpTZWVuQ2FsbGVyEgwKBGtpbmQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIRCglkZXZpY2VfaWQYAyABKAkSDwoHc2VydmljZRgEIAEoCRIUCgxwZWVyX2FkZHJlc3MYBSABKAkSFAoMdHJhY2VfcGFyZW50GAYgASgJKkMKBlZvbHVtZRIWChJWT0xVTUVfVU5TUEVDSUZJRUQQABIQCgxWT0xVTUVfUVVJRVQQARIPCgtWT0xVTUVfTE9VRBACYgZwcm90bzM", [file_buf_validate_validate, file_parley_options_v1_sensitivity]);
 
 /**
  * Something to say, with one field of each kind that rules and the redactor treat differently.
@@ -77,6 +77,27 @@ export type Saying = Message<"parley.internal.testing.v1.Saying"> & {
    * @generated from field: map<string, string> labels = 8;
    */
   labels: { [key: string]: string };
+
+  /**
+   * What was written and not said; never shown.
+   *
+   * @generated from field: repeated string drafts = 9;
+   */
+  drafts: string[];
+
+  /**
+   * What this one replaces; never shown.
+   *
+   * @generated from field: parley.internal.testing.v1.Saying original = 10;
+   */
+  original?: Saying | undefined;
+
+  /**
+   * Notes by name; never shown.
+   *
+   * @generated from field: map<string, string> notes = 11;
+   */
+  notes: { [key: string]: string };
 };
 
 /**
