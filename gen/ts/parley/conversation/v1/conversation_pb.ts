@@ -52,7 +52,7 @@ export type Conversation = Message<"parley.conversation.v1.Conversation"> & {
   title: string;
 
   /**
-   * Counts the membership and role changes; grows by one with each.
+   * Counts the changes of the conversation: members, roles, title and permissions; grows by one with each.
    *
    * @generated from field: uint64 membership_version = 5;
    */

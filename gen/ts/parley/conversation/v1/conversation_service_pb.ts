@@ -847,8 +847,8 @@ export const JoinByInviteResponseSchema: GenMessage<JoinByInviteResponse> = /*@_
  *
  * Every change is decided under the conversation's lock, written with its place in the conversation's order,
  * and the RPC answers after it has been applied there: after `RemoveMember` returned, no message of that
- * member is accepted and none is delivered to them. When the outcome is unknown (`UNAVAILABLE`), repeating is
- * safe. Who is not a member is told `NOT_FOUND` / `CONVERSATION_NOT_FOUND`, as if it did not exist; a member
+ * member is accepted and none is delivered to them. When the outcome is unknown (`UNAVAILABLE` /
+ * `OUTCOME_UNKNOWN`), repeating is safe. Who is not a member is told `NOT_FOUND` / `CONVERSATION_NOT_FOUND`, as if it did not exist; a member
  * whose role does not suffice is told `PERMISSION_DENIED` / `ROLE_INSUFFICIENT`.
  *
  * @generated from service parley.conversation.v1.ConversationService
@@ -858,8 +858,9 @@ export const ConversationService: GenService<{
    * Opens the direct conversation with a person, creating it if there is none yet. Idempotent; there is one
    * per pair, whoever opens it, also when both do at once.
    *
-   * Refused with `NOT_FOUND` / `USER_NOT_FOUND`, with `INVALID_ARGUMENT` for oneself, and with
-   * `PERMISSION_DENIED` / `BLOCKED` while either person blocks the other and none exists yet.
+   * Refused with `NOT_FOUND` / `USER_NOT_FOUND`, with `INVALID_ARGUMENT` for oneself, with
+   * `PERMISSION_DENIED` / `BLOCKED` while either person blocks the other and none exists yet, and with
+   * `FAILED_PRECONDITION` / `ENCRYPTION_MODE_NOT_OFFERED` for a mode that `GetServerInfo` does not name.
    *
    * @generated from rpc parley.conversation.v1.ConversationService.OpenDirectConversation
    */
@@ -872,7 +873,8 @@ export const ConversationService: GenService<{
    * Creates a group; the caller becomes its owner. Idempotent by `request_id` for 24 hours.
    *
    * Refused with `NOT_FOUND` / `USER_NOT_FOUND` naming the unknown people, with `PERMISSION_DENIED` / `BLOCKED`
-   * naming those who block the caller, and with `FAILED_PRECONDITION` / `GROUP_FULL` above the limit.
+   * naming those who block the caller, with `FAILED_PRECONDITION` / `GROUP_FULL` above the limit, and with
+   * `FAILED_PRECONDITION` / `ENCRYPTION_MODE_NOT_OFFERED` for a mode that `GetServerInfo` does not name.
    *
    * @generated from rpc parley.conversation.v1.ConversationService.CreateGroup
    */
@@ -948,6 +950,7 @@ export const ConversationService: GenService<{
   },
   /**
    * Changes a member's role. The owner only. Idempotent. Giving `ROLE_OWNER` away makes the caller an admin.
+   * Refused with `NOT_FOUND` / `MEMBER_NOT_FOUND` for somebody who is no member.
    *
    * @generated from rpc parley.conversation.v1.ConversationService.UpdateMemberRole
    */
