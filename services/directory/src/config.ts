@@ -8,9 +8,11 @@ import {
   parseDuration,
   parseEnum,
   parseInteger,
+  parseList,
   parsePath,
   parseText,
 } from "@parley/platform/config";
+import type { LogLevel } from "@parley/platform/telemetry/logger";
 import type { ConversationLimitsConfig } from "./api/conversation-handler.ts";
 import type { TokenLifetimes } from "./api/device-tokens.ts";
 import type { PasswordHasherOptions } from "./password-hasher.ts";
@@ -36,6 +38,20 @@ export type DirectoryConfig = {
     | { readonly issuer: string; readonly audience: string; readonly jwksUrl: string }
     | undefined;
   readonly conversationLimits: ConversationLimitsConfig;
+};
+
+/** What only a process of its own needs; in the standalone server the other services are in the same one. */
+export type DirectoryProcessConfig = {
+  readonly listen: { readonly host: string; readonly port: number };
+  /** What the parts of one deployment show each other. */
+  readonly serviceToken: string;
+  /** `host:port` of each message service, and of each fan-out service. */
+  readonly messageAddresses: readonly string[];
+  readonly fanoutAddresses: readonly string[];
+  readonly logLevel: LogLevel;
+  readonly logFormat: "json" | "line";
+  /** How long a stop may take to finish what was taken on, in ms. */
+  readonly drainMs: number;
 };
 
 const MINUTE_MS = 60_000;
@@ -75,6 +91,50 @@ export function toDirectoryConfig(env: DirectoryEnvironment): DirectoryConfig {
     externalIssuer: toExternalIssuer(env),
     conversationLimits: toConversationLimits(env),
   };
+}
+
+/** Throws a `ConfigError` that names the variable. */
+export function toProcessConfig(env: Env): DirectoryProcessConfig {
+  return {
+    listen: toListenAddress(
+      parseText("PARLEY_DIRECTORY_LISTEN", env.PARLEY_DIRECTORY_LISTEN, {
+        default: "127.0.0.1:7401",
+      }),
+    ),
+    serviceToken: parseText("PARLEY_SERVICE_TOKEN", env.PARLEY_SERVICE_TOKEN, {
+      expected: "the secret that all parts of this deployment share",
+    }),
+    messageAddresses: toAddresses("PARLEY_MESSAGE_ADDRESSES", env.PARLEY_MESSAGE_ADDRESSES),
+    fanoutAddresses: toAddresses("PARLEY_FANOUT_ADDRESSES", env.PARLEY_FANOUT_ADDRESSES),
+    logLevel: parseEnum("PARLEY_LOG_LEVEL", env.PARLEY_LOG_LEVEL, {
+      values: ["debug", "info", "warn", "error", "silent"],
+      default: "info",
+    }),
+    logFormat: parseEnum("PARLEY_LOG_FORMAT", env.PARLEY_LOG_FORMAT, {
+      values: ["json", "line"],
+      default: "json",
+    }),
+    drainMs: parseDuration("PARLEY_DRAIN_TIMEOUT", env.PARLEY_DRAIN_TIMEOUT, {
+      default: 10_000,
+      min: 0,
+      max: 600_000,
+    }),
+  };
+}
+
+function toListenAddress(text: string): DirectoryProcessConfig["listen"] {
+  const colon = text.lastIndexOf(":");
+  const port = Number(text.slice(colon + 1));
+  if (colon > 0 && /^\d+$/.test(text.slice(colon + 1)) && port <= 65_535) {
+    return { host: text.slice(0, colon), port };
+  }
+  throw new ConfigError("PARLEY_DIRECTORY_LISTEN", text, "host:port");
+}
+
+function toAddresses(name: string, text: string | undefined): readonly string[] {
+  const addresses = parseList(name, text, { default: [] });
+  if (addresses.length > 0) return addresses;
+  throw new ConfigError(name, text, "host:port of each instance, separated by commas");
 }
 
 function toLifetimes(env: DirectoryEnvironment): TokenLifetimes {

@@ -59,7 +59,7 @@ export async function createDirectoryService(
   const keys = createSqlServerKeyStore(database);
   const conversations = resources.use(
     await createConversationRoutes({
-      ...database,
+      database,
       transports,
       telemetry,
       clock,
