@@ -1,0 +1,171 @@
+/** The message service: wiring by hand. */
+import { createClient, type Transport } from "@connectrpc/connect";
+import { FanoutService } from "@parley/gen/parley/internal/fanout/v1/fanout_service_pb";
+import { systemClock, type TimerClock } from "@parley/platform/clock";
+import type { Health } from "@parley/platform/health";
+import type { Log } from "@parley/platform/log/port";
+import type { Routes } from "@parley/platform/rpc/route";
+import type { Telemetry } from "@parley/platform/telemetry/telemetry";
+import { createRoutes } from "./api/routes.ts";
+import { createAppender } from "./appender.ts";
+import type { MessageConfig } from "./config.ts";
+import { createConversationCache } from "./conversation-cache.ts";
+import { createConversationReader } from "./conversation-reader.ts";
+import { createDispatcher } from "./dispatcher.ts";
+import { createLmdbMessageStore } from "./embedded/lmdb-message-store.ts";
+import { repeat } from "./housekeeping.ts";
+import { checkIdentity } from "./log-check.ts";
+import { type MessageConsumer, startMessageConsumer } from "./message-consumer.ts";
+import { createMessageMetrics } from "./metrics.ts";
+import { createOutcomeWaiters } from "./outcome-waiters.ts";
+import type { MessageStore } from "./ports.ts";
+import { createReceiptSettings } from "./receipt-settings.ts";
+
+export type MessageServiceDependencies = {
+  readonly telemetry: Telemetry;
+  readonly clock?: TimerClock;
+  readonly log: Log;
+  /** Told which partitions stand still, and why. */
+  readonly health?: Health;
+  readonly transports: { readonly fanout: Transport; readonly directory: Transport };
+};
+
+export type MessageService = AsyncDisposable & {
+  /** AppendService and TimelineService (internal), MessageService (devices), ParkedRecordService (operators). */
+  readonly routes: Routes;
+  /** Checks that the store belongs to the log (LogMismatchError says what to do), and begins to consume it. */
+  start(): Promise<void>;
+  /** Takes no more appends, and resolves when those at work are answered and brought to fan-out. */
+  drain(deadlineMs?: number): Promise<void>;
+};
+
+/** Appends that may wait for their place: some seconds of full load, at 1 KiB each. */
+const APPENDS_WAITING_MAX = 50_000;
+/** Longer than callers wait, so that theirs is the usual limit. */
+const APPEND_TIMEOUT_MS = 15_000;
+const SWEEP_INTERVAL_MS = 500;
+/** Entries that wait for fan-out before consumption pauses: some seconds of full load. */
+const DISPATCH_ENTRIES_MAX = 32_768;
+const DISPATCH_BYTES_MAX = 64 * 1024 * 1024;
+/** What a crash makes fan-out see again, at most, when nothing else is written. */
+const CHECKPOINT_INTERVAL_MS = 500;
+const PURGE_INTERVAL_MS = 60_000;
+/** One step keeps the store busy for some ms; a day's entries of a busy server go in some minutes. */
+const PURGE_ENTRIES_PER_STEP_MAX = 2000;
+const PURGE_STEPS_MAX = 100;
+const DRAIN_MS = 10_000;
+
+/** Creates the service. Disposing it commits what is applied; what was not dispatched comes again from the log. */
+export async function createMessageService(
+  config: MessageConfig,
+  dependencies: MessageServiceDependencies,
+): Promise<MessageService> {
+  const { telemetry, clock = systemClock, log, health, transports } = dependencies;
+  await using resources = new AsyncDisposableStack();
+  const metrics = createMessageMetrics(telemetry.metrics);
+  const store = resources.use(await openStore(config, { telemetry, health, metrics }));
+  const cache = createConversationCache({
+    conversationsMax: config.cacheConversationsMax,
+    bytesMax: config.cacheBytesMax,
+  });
+  const conversations = createConversationReader({ cache, store });
+  const waiters = createOutcomeWaiters({
+    clock,
+    waitersMax: APPENDS_WAITING_MAX,
+    timeoutMs: APPEND_TIMEOUT_MS,
+  });
+  const dispatcher = createDispatcher({
+    log,
+    fanout: transports.fanout,
+    clock,
+    telemetry,
+    metrics,
+    entriesMax: DISPATCH_ENTRIES_MAX,
+    bytesMax: DISPATCH_BYTES_MAX,
+  });
+  let consumer: MessageConsumer | undefined;
+  resources.defer(async () => consumer?.[Symbol.asyncDispose]());
+  // Before the consumer: a batch that waits for room ends, and comes again with the next start.
+  resources.use(dispatcher);
+  const draining = new AbortController();
+  resources.defer(() => draining.abort());
+  const appender = createAppender({
+    log,
+    store,
+    conversations,
+    waiters,
+    metrics,
+    telemetry,
+    limits: config,
+  });
+  const routes = createRoutes({
+    appender,
+    store,
+    conversations,
+    telemetry,
+    clock,
+    fanout: createClient(FanoutService, transports.fanout),
+    receiptSettings: createReceiptSettings({
+      directory: transports.directory,
+      clock,
+      log: telemetry.log,
+    }),
+    onRaised: () => metrics.receipts.inc(),
+    drainSignal: draining.signal,
+  });
+  const owned = resources.move();
+  return {
+    routes,
+    async start() {
+      await checkIdentity(store, log.identity);
+      const parts = { log, store, cache, waiters, dispatcher, metrics, telemetry, clock, health };
+      consumer = await startMessageConsumer(parts);
+      const shared = { clock, log: telemetry.log };
+      const saving = { ...shared, name: "checkpoints", intervalMs: CHECKPOINT_INTERVAL_MS };
+      owned.use(repeat(saving, () => consumer?.saveCheckpoints()));
+      const sweeping = { ...shared, name: "late appends", intervalMs: SWEEP_INTERVAL_MS };
+      owned.use(repeat(sweeping, () => waiters.sweep()));
+      const purging = { ...shared, name: "dedupe purge", intervalMs: PURGE_INTERVAL_MS };
+      owned.use(repeat(purging, (signal) => purge(store, config, clock, signal)));
+    },
+    async drain(deadlineMs = DRAIN_MS) {
+      draining.abort();
+      await dispatcher.idle(AbortSignal.timeout(deadlineMs));
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function openStore(
+  config: MessageConfig,
+  parts: {
+    readonly telemetry: Telemetry;
+    readonly health: Health | undefined;
+    readonly metrics: ReturnType<typeof createMessageMetrics>;
+  },
+): Promise<MessageStore> {
+  const { telemetry, health, metrics } = parts;
+  const component = "message store";
+  return createLmdbMessageStore({
+    directory: config.storeDirectory,
+    onProblem: (error) => {
+      metrics.storeFailures.inc();
+      health?.set(component, false, "The message store cannot be written. Is the disk full?");
+      telemetry.log.error({ error }, "A commit of the message store failed; it is tried again.");
+    },
+    onRecovered: () => health?.set(component, true),
+  });
+}
+
+/** Removes what no record can refer to any more, in steps, so that nobody waits for long. */
+async function purge(
+  store: Pick<MessageStore, "purgeDedupe">,
+  config: Pick<MessageConfig, "dedupeKeptMs">,
+  clock: TimerClock,
+  signal: AbortSignal,
+): Promise<void> {
+  const beforeMs = clock.nowMs() - config.dedupeKeptMs;
+  for (let step = 0; step < PURGE_STEPS_MAX && !signal.aborted; step++) {
+    if (!(await store.purgeDedupe(beforeMs, PURGE_ENTRIES_PER_STEP_MAX))) return;
+  }
+}
