@@ -27,7 +27,7 @@ export type TestDevice = {
   revoked: boolean;
 };
 
-export type TestPerson = { readonly user: User; readonly password: string };
+export type TestPerson = { readonly user: User; password: string };
 
 /** A membership: entries from `fromSeq` to `toSeq` are readable. */
 export type Window = { readonly fromSeq: bigint; toSeq: bigint | undefined };
