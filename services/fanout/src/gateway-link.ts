@@ -8,7 +8,7 @@ import {
   DeliveryService,
 } from "@parley/gen/parley/internal/gateway/v1/delivery_service_pb";
 import { createBackoff } from "@parley/platform/async/backoff";
-import { createDeferred } from "@parley/platform/async/deferred";
+import { createDeferred, type Deferred } from "@parley/platform/async/deferred";
 import { type AsyncQueue, createAsyncQueue } from "@parley/platform/async/queue";
 import { sleep } from "@parley/platform/async/sleep";
 import type { Timer, TimerClock } from "@parley/platform/clock";
@@ -32,6 +32,8 @@ export type GatewayLink = AsyncDisposable & {
   deliver(delivery: Delivery, bytes: number, onHandedOver: () => void): void;
   /** Ends the sessions of a person's devices; rejects when the gateway does not answer. */
   endSessions(userId: string, deviceIds: readonly string[], timeoutMs: number): Promise<void>;
+  /** Resolves when nothing is queued any more, because it was taken or given up. */
+  empty(): Promise<void>;
   /** Deliveries without an acknowledgement. */
   readonly depth: number;
   /** How long nothing was delivered and nothing waited, to a quarter of a second. */
@@ -68,6 +70,7 @@ class Link implements GatewayLink {
   #running: Promise<void> | undefined;
   /** Resolved when there is something to send and no stream. */
   #wanted = createDeferred<void>();
+  #emptied: Deferred<void> | undefined;
 
   constructor(options: GatewayLinkOptions) {
     this.#options = options;
@@ -103,6 +106,14 @@ class Link implements GatewayLink {
     await this.#client.endSessions({ userId, deviceIds: [...deviceIds] }, { timeoutMs });
   }
 
+  async empty(): Promise<void> {
+    // The timer of the queue's age does not keep the process alive, and ends this wait at the latest.
+    while (this.#queue.depth > 0) {
+      this.#emptied ??= createDeferred();
+      await this.#emptied.promise;
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed.abort();
     this.#ticker?.cancel();
@@ -110,6 +121,13 @@ class Link implements GatewayLink {
     this.#stream?.abort.abort();
     await this.#running;
     this.#queue.clear();
+    this.#noteEmpty();
+  }
+
+  #noteEmpty(): void {
+    if (this.#queue.depth > 0) return;
+    this.#emptied?.resolve();
+    this.#emptied = undefined;
   }
 
   #scheduleFlush(): void {
@@ -165,12 +183,13 @@ class Link implements GatewayLink {
     this.#stream = { batches, abort };
     try {
       const responses = this.#client.deliverBatches(batches, { signal: abort.signal });
-      this.#flush();
+      this.#scheduleFlush();
       for await (const { batchNumber, absentUserIds } of responses) {
         onAcknowledged();
         this.#queue.acknowledge(batchNumber);
         if (absentUserIds.length > 0) this.#options.observer.onLeft(absentUserIds);
         if (this.#queue.waiting > 0) this.#scheduleFlush();
+        this.#noteEmpty();
       }
     } finally {
       this.#stream = undefined;
@@ -184,6 +203,7 @@ class Link implements GatewayLink {
       this.#idleTicks = this.#queue.depth > 0 ? 0 : this.#idleTicks + 1;
       // It took nothing for as long as a dead one: what else is on its way is sent again.
       if (this.#queue.tick()) this.#stream?.abort.abort();
+      this.#noteEmpty();
       if (!this.#disposed.signal.aborted) this.#setTicker();
     });
   }

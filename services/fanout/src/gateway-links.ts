@@ -11,6 +11,8 @@ export type GatewayTransport = (gatewayId: string, gatewayAddress: string) => Tr
 export type GatewayLinks = AsyncDisposable & {
   /** The link to a gateway. A gateway that comes back under another address gets a new one. */
   get(gateway: Pick<GatewaySessions, "gatewayId" | "gatewayAddress">): GatewayLink;
+  /** Resolves when nothing is queued any more on any link. */
+  empty(): Promise<void>;
   /** Deliveries without an acknowledgement, over all links. */
   readonly depth: number;
   readonly count: number;
@@ -72,6 +74,9 @@ export function createGatewayLinks(options: GatewayLinksOptions): GatewayLinks {
       const link = createGatewayLink({ gatewayId, transport, clock, log, observer });
       entries.set(gatewayId, { gatewayAddress, transport, link });
       return link;
+    },
+    async empty() {
+      await Promise.all([...entries.values()].map(({ link }) => link.empty()));
     },
     get depth() {
       let depth = 0;

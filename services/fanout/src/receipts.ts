@@ -29,6 +29,8 @@ export type Receipts = AsyncDisposable & {
    * conversation opens.
    */
   dispatch(notice: ReceiptNotice): Promise<void>;
+  /** Sends what is being collected, and resolves when it is in the gateways' queues. */
+  flush(): Promise<void>;
   /** Notices that are being collected. */
   readonly collected: number;
 };
@@ -99,6 +101,10 @@ class ReceiptCollector implements Receipts {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#timer?.cancel();
+    await this.flush();
+  }
+
+  async flush(): Promise<void> {
     for (const key of [...this.#collected.keys()]) this.#release(key);
     await Promise.all(this.#sending);
   }

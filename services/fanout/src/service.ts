@@ -34,7 +34,7 @@ export type FanoutService = AsyncDisposable & {
   readonly routes: Routes;
   /** Checks that the inboxes belong to the log (InboxIdentityError), and begins to consume it. */
   start(): Promise<void>;
-  /** Takes no new batches, and resolves when those at work are finished. */
+  /** Takes no new batches, and resolves when the gateways have what was taken (or count as gone). */
   drain(): Promise<void>;
 };
 
@@ -95,7 +95,8 @@ export async function createFanoutService(
     },
     async drain() {
       await stopTaking();
-      await dispatcher.idle();
+      await Promise.all([dispatcher.idle(), receipts.flush()]);
+      await links.empty();
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

@@ -16,9 +16,11 @@ import {
 } from "@parley/gen/parley/internal/message/v1/timeline_service_pb";
 import { SessionRegistryService } from "@parley/gen/parley/internal/presence/v1/session_registry_service_pb";
 import { InboxService } from "@parley/gen/parley/message/v1/inbox_service_pb";
+import { createDeferred } from "@parley/platform/async/deferred";
 import { createManualClock } from "@parley/platform/clock";
 import { createSegmentLog } from "@parley/platform/log/embedded/segment-log";
 import { partitionOf } from "@parley/platform/log/partition";
+import type { Log } from "@parley/platform/log/port";
 import type { Caller } from "@parley/platform/rpc/caller";
 import { createInProcessTransport } from "@parley/platform/rpc/in-process-host";
 import { standardInterceptors } from "@parley/platform/rpc/interceptors/standard";
@@ -54,9 +56,55 @@ export type TestTimeline = {
   readonly route: Route;
 };
 
+/** What the service has committed. */
+type Commits = {
+  /** The same log, with commits noted. */
+  watch(log: Log): Log;
+  /** Partition → next offset. */
+  readonly offsets: Map<number, number>;
+  /** Resolves with the next commit. */
+  next(): Promise<void>;
+};
+
+function createCommits(): Commits {
+  const offsets = new Map<number, number>();
+  let next = createDeferred<void>();
+  return {
+    offsets,
+    next: () => next.promise,
+    watch: (log) => ({
+      identity: log.identity,
+      append: (...record) => log.append(...record),
+      range: (...where) => log.range(...where),
+      [Symbol.asyncDispose]: () => log[Symbol.asyncDispose](),
+      async consume(options) {
+        const consumer = await log.consume(options);
+        return {
+          commit(partition, nextOffset) {
+            consumer.commit(partition, nextOffset);
+            offsets.set(partition, nextOffset);
+            next.resolve();
+            next = createDeferred();
+          },
+          [Symbol.asyncDispose]: () => consumer[Symbol.asyncDispose](),
+        };
+      },
+    }),
+  };
+}
+
+async function drained(log: Log, commits: Commits): Promise<void> {
+  for (let partition = 0; partition < PARTITIONS; partition++) {
+    const { endOffset } = await log.range("fanout", partition);
+    while ((commits.offsets.get(partition) ?? 0) < endOffset) await commits.next();
+  }
+}
+
 export type TestServiceOptions = {
   readonly directory?: string;
   readonly sink?: SpanSink;
+  /** Who is online at which gateway before the service starts. */
+  readonly online?: Readonly<Record<string, readonly string[]>>;
 };
 
 /** Creates and starts it. */
@@ -65,12 +113,16 @@ export async function createTestService(options: TestServiceOptions = {}) {
   const telemetry = telemetryOf(options.sink);
   const clock = createManualClock();
   const problems: unknown[] = [];
+  const commits = createCommits();
   const log = await createSegmentLog({
     directory: join(directory, "log"),
     partitionCount: PARTITIONS,
     onProblem: (problem) => problems.push(problem),
   });
   const registry = createTestRegistry();
+  for (const [gatewayId, userIds] of Object.entries(options.online ?? {})) {
+    registry.online(gatewayId, ...userIds);
+  }
   const timeline = createTestTimeline();
   const gateways = new Map<string, TestGateway>();
   const gateway = (gatewayId: string) => {
@@ -86,7 +138,7 @@ export async function createTestService(options: TestServiceOptions = {}) {
     {
       telemetry,
       clock,
-      log,
+      log: commits.watch(log),
       transports: {
         message: transportTo([timeline.route], telemetry),
         presence: transportTo([registry.route], telemetry),
@@ -114,11 +166,9 @@ export async function createTestService(options: TestServiceOptions = {}) {
       createClient(InboxService, transportTo(service.routes, telemetry, deviceOf(userId))),
     /** Puts a batch into the log, as the message service does for groups. */
     append: (batch: FanoutBatch) =>
-      log.append(
-        "fanout",
-        partitionOf(batch.conversationId, PARTITIONS),
-        toBinary(FanoutBatchSchema, batch),
-      ),
+      log.append("fanout", partitionOf(batch.conversationId, PARTITIONS), encodeBatch(batch)),
+    /** Resolves when everything in the log has been dispatched and finished. */
+    drainLog: () => drained(log, commits),
     /** Ends the service and the log; the data stays. */
     async stop() {
       await service[Symbol.asyncDispose]();
@@ -133,6 +183,10 @@ export async function createTestService(options: TestServiceOptions = {}) {
 }
 
 export type TestService = Awaited<ReturnType<typeof createTestService>>;
+
+export function encodeBatch(batch: FanoutBatch): Uint8Array {
+  return toBinary(FanoutBatchSchema, batch);
+}
 
 /** Dispatches batches of direct conversations over one stream; resolves when all are answered. */
 export async function dispatchDirect(
