@@ -1,0 +1,64 @@
+/** `DeliveryService.DeliverBatches`: events from fan-out into the queues of sessions. */
+import type {
+  DeliverBatchesRequest,
+  Delivery,
+  DeliveryEvent,
+} from "@parley/gen/parley/internal/gateway/v1/delivery_service_pb";
+import { invalidArgument } from "@parley/platform/errors";
+import type { Tracer } from "@parley/platform/telemetry/tracer";
+import { EventFrame } from "../outbound/event-frame.ts";
+import type { TurnWriter } from "../outbound/turn-writer.ts";
+import type { Hub } from "../session/hub.ts";
+
+export type DeliverBatchesDependencies = {
+  readonly hub: Pick<Hub, "sessions" | "deliver">;
+  readonly writer: Pick<TurnWriter, "afterTurn">;
+  readonly tracer: Tracer;
+};
+
+export function createDeliverBatches(dependencies: DeliverBatchesDependencies) {
+  return async function* (requests: AsyncIterable<DeliverBatchesRequest>) {
+    let expected = 1n;
+    for await (const { batchNumber, deliveries } of requests) {
+      if (batchNumber !== expected) {
+        throw invalidArgument("batch_number", `Batch ${expected} was expected.`);
+      }
+      expected++;
+      const absent = new Set<string>();
+      for (const delivery of deliveries) deliver(delivery, absent, dependencies);
+      yield { batchNumber, absentUserIds: [...absent] };
+    }
+  };
+}
+
+function deliver(
+  { conversationId, events, userIds }: Delivery,
+  absent: Set<string>,
+  { hub, writer, tracer }: DeliverBatchesDependencies,
+): void {
+  const frames = events.map((event) => toFrame(event, conversationId, writer, tracer));
+  for (const userId of userIds) {
+    let session = hub.sessions.firstOf(userId);
+    if (session === undefined) absent.add(userId);
+    while (session !== undefined) {
+      // A session that ends by a delivery leaves the person's list.
+      const next = session.nextOfUser;
+      for (const frame of frames) hub.deliver(session, frame);
+      session = next;
+    }
+  }
+}
+
+function toFrame(
+  { event, seq, originSessionId, traceParent }: DeliveryEvent,
+  conversationId: string,
+  writer: Pick<TurnWriter, "afterTurn">,
+  tracer: Tracer,
+): EventFrame {
+  const frame = new EventFrame(event, conversationId, Number(seq), originSessionId);
+  if (traceParent === "") return frame;
+  const span = tracer.startSpan("gateway.deliver", { kind: "consumer", parent: traceParent });
+  frame.onWritten = () => span.end();
+  writer.afterTurn(frame);
+  return frame;
+}

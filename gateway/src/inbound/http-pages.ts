@@ -1,0 +1,72 @@
+/** What operators and orchestrators ask over plain HTTP. */
+import type { Health } from "@parley/platform/health";
+import { bearerToken, secretsEqual } from "@parley/platform/rpc/access";
+import type { EdgeRequest, EdgeResponse } from "@parley/platform/rpc/edge-host";
+import type { Telemetry } from "@parley/platform/telemetry/telemetry";
+import type { Addresses } from "./addresses.ts";
+
+export type HttpPagesDependencies = {
+  readonly health: Health;
+  readonly telemetry: Telemetry;
+  readonly addresses: Addresses;
+  readonly operatorToken: string | undefined;
+};
+
+/** Answers a request if it is for one of the pages; false if it is somebody else's. */
+export type HttpPages = (path: string, request: EdgeRequest, response: EdgeResponse) => boolean;
+
+export function createHttpPages(dependencies: HttpPagesDependencies): HttpPages {
+  const { health, telemetry, addresses, operatorToken } = dependencies;
+
+  const mayReadMetrics = (request: EdgeRequest) => {
+    if (addresses.isLoopback(request.socket.remoteAddress, request.headers)) return true;
+    const token = bearerToken(request.headers.authorization ?? null);
+    return operatorToken !== undefined && token !== undefined && secretsEqual(token, operatorToken);
+  };
+
+  const sendMetrics = async (response: EdgeResponse) => {
+    const { metrics, log } = telemetry;
+    try {
+      const text = await metrics.renderMetrics();
+      sendText(response, 200, text, metrics.contentType);
+    } catch (error) {
+      log.error({ error }, "The metrics could not be rendered.");
+      sendText(response, 500, "The metrics could not be rendered.\n");
+    }
+  };
+
+  return (path, request, response) => {
+    switch (path) {
+      case "/healthz":
+        sendText(response, 200, "ok\n");
+        return true;
+      case "/readyz": {
+        const components = health.snapshot();
+        const body = JSON.stringify({ serving: health.serving, components });
+        sendText(response, health.serving ? 200 : 503, `${body}\n`, "application/json");
+        return true;
+      }
+      case "/metrics":
+        if (mayReadMetrics(request)) void sendMetrics(response);
+        else sendText(response, 403, "Metrics need the operator's token.\n");
+        return true;
+      default:
+        return false;
+    }
+  };
+}
+
+/** Answers with a small text. */
+export function sendText(
+  response: EdgeResponse,
+  status: number,
+  text: string,
+  contentType = "text/plain; charset=utf-8",
+): void {
+  response.statusCode = status;
+  response.setHeader("content-type", contentType);
+  response.setHeader("content-length", String(Buffer.byteLength(text)));
+  response.setHeader("cache-control", "no-store");
+  response.setHeader("x-content-type-options", "nosniff");
+  response.end(text);
+}

@@ -1,0 +1,331 @@
+/** Every session of this gateway from `open` to goodbye, whatever its road. */
+
+import { Code } from "@connectrpc/connect";
+import {
+  type ClientFrame,
+  type Goodbye,
+  GoodbyeReason,
+  type MorePositions,
+  type Open,
+  type ServerFrame,
+} from "@parley/gen/parley/realtime/v1/frame_pb";
+import type { Clock } from "@parley/platform/clock";
+import { fromUnknown } from "@parley/platform/errors";
+import { newUuid } from "@parley/platform/ids";
+import type { DeviceCaller } from "@parley/platform/rpc/caller";
+import type { Logger } from "@parley/platform/telemetry/logger";
+import type { EventFrame } from "../outbound/event-frame.ts";
+import type { Outlet } from "../outbound/outlet.ts";
+import { type CatchUpDependencies, type CatchUpRequest, runCatchUp } from "./catch-up.ts";
+import { CatchUpWork } from "./catch-up-work.ts";
+import type { Answer, FrameHandler } from "./frame-handler.ts";
+import {
+  createGoodbye,
+  type GoodbyeOptions,
+  goodbyeFrame,
+  SessionRefusedError,
+} from "./goodbye.ts";
+import {
+  CLOSING_MS_MAX,
+  OPEN_MS_MAX,
+  SESSION_POSITIONS_MAX,
+  SESSIONS_PER_DEVICE_MAX,
+} from "./limits.ts";
+import type { PresenceWatches } from "./presence-watches.ts";
+import type { Registration } from "./registration.ts";
+import { caughtUpFrame, openedFrame, resyncFrame } from "./server-frames.ts";
+import { Session } from "./session.ts";
+import { SessionTable } from "./session-table.ts";
+
+export type HubDependencies = {
+  readonly registration: Registration;
+  readonly catchUp: CatchUpDependencies;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Verifies a token and that its device is signed in. */
+  readonly verify: (accessToken: string) => Promise<DeviceCaller>;
+  /** Frames of one session per second; above it the session ends. */
+  readonly framesPerSecondMax: number;
+  readonly sessionsMax: number;
+  /** Told of each session that ended, with the goodbye that ended it, if one did. */
+  readonly onEnded: (session: Session, goodbye: Goodbye | undefined) => void;
+};
+
+export type OpenRequest = {
+  readonly open: Open;
+  readonly requestId: bigint;
+  /** The caller of the RPC, where there is one; the frame's own token wins. */
+  readonly caller?: DeviceCaller | undefined;
+  readonly json: boolean;
+  /** True where client frames come by `Submit`. */
+  readonly takesSubmit: boolean;
+  readonly outletOf: (onOverflow: () => void) => Outlet;
+};
+
+/** Entries of a conversation that a device has nothing of, if it does not say. */
+const CATCH_UP_MESSAGES_DEFAULT = 50;
+
+type Positions = { readonly claimed: Map<string, number>; readonly messagesMax: number };
+
+export class Hub {
+  readonly sessions = new SessionTable();
+  readonly #dependencies: HubDependencies;
+  /** Positions of sessions that have not told all of them; gone when catch-up starts. */
+  readonly #positions = new WeakMap<Session, Positions>();
+  readonly #closing = new Set<Session>();
+  #handleFrame: FrameHandler | undefined;
+  #watches: Pick<PresenceWatches, "drop"> | undefined;
+  draining = false;
+
+  constructor(dependencies: HubDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** Binds what needs the hub itself. */
+  bind(parts: { handleFrame: FrameHandler; watches: Pick<PresenceWatches, "drop"> }): void {
+    this.#handleFrame = parts.handleFrame;
+    this.#watches = parts.watches;
+  }
+
+  /** Sessions that have their goodbye and whose road is not closed yet. */
+  get closing(): ReadonlySet<Session> {
+    return this.#closing;
+  }
+
+  /**
+   * Opens a session: it is registered before its inbox is read, so that nothing falls between. Rejects with a
+   * `SessionRefusedError` that holds the goodbye for the road.
+   */
+  async open(request: OpenRequest): Promise<Session> {
+    const { clock, registration, sessionsMax } = this.#dependencies;
+    const caller = await this.#callerOf(request);
+    if (this.draining) throw refuse(GoodbyeReason.SERVER_DRAINING);
+    if (this.sessions.size >= sessionsMax) {
+      throw refuse(GoodbyeReason.RATE_LIMITED, { detail: "The server holds all sessions it can." });
+    }
+    const nowMs = clock.nowMs();
+    let session: Session | undefined;
+    const outlet = request.outletOf(() => session !== undefined && this.slow(session));
+    const { json, takesSubmit } = request;
+    session = new Session({ id: newUuid(nowMs), caller, outlet, json, takesSubmit, nowMs });
+    session.deadlineMs = nowMs + OPEN_MS_MAX;
+    this.#makeRoom(session);
+    this.sessions.add(session);
+    this.#keepPositions(session, request.open);
+    try {
+      await registration.join(session);
+    } catch (error) {
+      this.#remove(session);
+      throw refuse(GoodbyeReason.INTERNAL, {}, error);
+    }
+    if (session.ended) return session;
+    outlet.frame(openedFrame(request.requestId, session, clock.nowMs()));
+    if (request.open.positionsComplete) this.#startFirstCatchUp(session);
+    return session;
+  }
+
+  /** Carries a frame out. The road passes the answer on. */
+  handle(session: Session, frame: ClientFrame): Answer {
+    if (session.ended) return undefined;
+    this.heard(session);
+    if (session.ended) return undefined;
+    return this.#handleFrame?.(session, frame);
+  }
+
+  /** A sign of life. */
+  heard(session: Session): void {
+    session.heardMs = this.#dependencies.clock.nowMs();
+    session.framesHeard++;
+    if (session.framesHeard > this.#dependencies.framesPerSecondMax) {
+      this.end(session, GoodbyeReason.RATE_LIMITED);
+    }
+  }
+
+  /** Puts an answer into the session's queue. */
+  answer(session: Session, answer: Answer): void {
+    if (answer === undefined) return;
+    if (answer instanceof Promise) {
+      void answer.then((frame) => this.answer(session, frame));
+      return;
+    }
+    if (!session.ended && !session.outlet.frame(answer)) this.slow(session);
+  }
+
+  /** Offers a live event to a session. */
+  deliver(session: Session, event: EventFrame): void {
+    switch (session.offer(event)) {
+      case "full":
+        this.slow(session);
+        return;
+      case "gap":
+        this.#repair(session, event);
+        return;
+    }
+  }
+
+  /** Takes further positions; false if they had been complete. */
+  addPositions(session: Session, more: MorePositions): boolean {
+    const positions = this.#positions.get(session);
+    if (positions === undefined) return false;
+    for (const { conversationId, seq } of more.positions) {
+      positions.claimed.set(conversationId, Number(seq));
+    }
+    if (positions.claimed.size > SESSION_POSITIONS_MAX) {
+      this.breach(session, `More than ${SESSION_POSITIONS_MAX} positions came.`);
+      return true;
+    }
+    session.deadlineMs = this.#dependencies.clock.nowMs() + OPEN_MS_MAX;
+    if (more.positionsComplete) this.#startFirstCatchUp(session);
+    return true;
+  }
+
+  /** Events passed the session by: what it missed is read from the inbox. */
+  catchUpAgain(session: Session): void {
+    if (session.state === "catching-up" && session.catchUp !== undefined) {
+      session.catchUp.headsWanted = true;
+    } else if (session.state === "live") {
+      this.#startCatchUp(session, new CatchUpWork({ headsWanted: true }), REPEATED, undefined);
+    }
+  }
+
+  breach(session: Session, detail: string): void {
+    this.end(session, GoodbyeReason.PROTOCOL_ERROR, { detail });
+  }
+
+  /** The client does not read: what waits is given up, and it resumes later. */
+  slow(session: Session): void {
+    if (session.ended) return;
+    const resync = resyncFrame(session.outlet.waitingFrames);
+    session.outlet.dropEvents();
+    this.end(session, GoodbyeReason.SLOW_CONSUMER, {}, [resync]);
+  }
+
+  /** Ends a session with a goodbye. Nothing is delivered to it any more. */
+  end(
+    session: Session,
+    reason: GoodbyeReason,
+    options: GoodbyeOptions = {},
+    before: readonly ServerFrame[] = [],
+  ): void {
+    if (session.ended) return;
+    const goodbye = createGoodbye(reason, options);
+    this.#remove(session);
+    session.deadlineMs = this.#dependencies.clock.nowMs() + CLOSING_MS_MAX;
+    this.#closing.add(session);
+    session.outlet.end([...before, goodbyeFrame(goodbye)], goodbye);
+    this.#dependencies.onEnded(session, goodbye);
+  }
+
+  /** The road is closed: by the client, by the network, or after a goodbye. */
+  closed(session: Session): void {
+    this.#closing.delete(session);
+    if (session.ended) return;
+    this.#remove(session);
+    this.#dependencies.onEnded(session, undefined);
+  }
+
+  /** Ends the sessions of a person's devices (all if empty); returns how many. */
+  endDevices(userId: string, deviceIds: readonly string[]): number {
+    const wanted = new Set(deviceIds);
+    let count = 0;
+    let session = this.sessions.firstOf(userId);
+    while (session !== undefined) {
+      const next = session.nextOfUser;
+      if (wanted.size === 0 || wanted.has(session.deviceId)) {
+        this.end(session, GoodbyeReason.DEVICE_REVOKED);
+        count++;
+      }
+      session = next;
+    }
+    return count;
+  }
+
+  async #callerOf({ open, caller }: OpenRequest): Promise<DeviceCaller> {
+    if (open.accessToken === "" && caller !== undefined) return caller;
+    try {
+      return await this.#dependencies.verify(open.accessToken);
+    } catch (error) {
+      const refused = fromUnknown(error);
+      if (refused.code === Code.Unauthenticated) {
+        throw refuse(GoodbyeReason.UNAUTHENTICATED, { detail: refused.rawMessage }, error);
+      }
+      throw refuse(GoodbyeReason.INTERNAL, {}, error);
+    }
+  }
+
+  /** Ends the device's oldest sessions until one more is allowed. */
+  #makeRoom(session: Session): void {
+    const others = this.sessions.ofDevice(session.userId, session.deviceId);
+    const surplus = others.length - SESSIONS_PER_DEVICE_MAX + 1;
+    for (const oldest of others.slice(0, Math.max(0, surplus))) {
+      this.end(oldest, GoodbyeReason.SESSION_LIMIT);
+    }
+  }
+
+  #keepPositions(session: Session, open: Open): void {
+    const claimed = new Map(
+      open.positions.map(({ conversationId, seq }) => [conversationId, Number(seq)]),
+    );
+    const messagesMax = open.catchUpMessagesMax || CATCH_UP_MESSAGES_DEFAULT;
+    this.#positions.set(session, { claimed, messagesMax });
+  }
+
+  #startFirstCatchUp(session: Session): void {
+    const request = this.#positions.get(session);
+    if (request === undefined) return;
+    this.#positions.delete(session);
+    const work = new CatchUpWork({ headsWanted: true });
+    this.#startCatchUp(session, work, request, (skipped) => caughtUpFrame(skipped));
+  }
+
+  /** An entry is missing in front of a live one: both are read from the timeline, in their order. */
+  #repair(session: Session, event: EventFrame): void {
+    const work = new CatchUpWork({ headsWanted: false });
+    work.raise(event.conversationId, event.seq);
+    this.#startCatchUp(session, work, REPEATED, undefined);
+  }
+
+  #startCatchUp(
+    session: Session,
+    work: CatchUpWork,
+    request: CatchUpRequest,
+    announce: ((skipped: Parameters<typeof caughtUpFrame>[0]) => ServerFrame) | undefined,
+  ): void {
+    session.state = "catching-up";
+    session.deadlineMs = 0;
+    session.catchUp = work;
+    runCatchUp(session, work, request, this.#dependencies.catchUp, (skipped) => {
+      session.catchUp = undefined;
+      session.state = "live";
+      if (announce !== undefined) this.answer(session, announce(skipped));
+    }).catch((error: unknown) => {
+      if (session.ended) return;
+      this.#dependencies.log.warn({ error }, "A session could not be caught up.");
+      this.end(session, GoodbyeReason.INTERNAL);
+    });
+  }
+
+  #remove(session: Session): void {
+    session.state = "ended";
+    session.catchUp = undefined;
+    this.#watches?.drop(session);
+    if (this.sessions.remove(session)) this.#dependencies.registration.leave(session);
+    // Whoever waits for this session finds out that it has ended.
+    const { onWritable } = session.outlet;
+    session.outlet.onWritable = undefined;
+    onWritable?.();
+    session.onEnd?.();
+    session.onEnd = undefined;
+  }
+}
+
+/** Catching up a session that knows its positions: it is owed everything, and nothing is left out. */
+const REPEATED: CatchUpRequest = { claimed: new Map(), messagesMax: Number.POSITIVE_INFINITY };
+
+function refuse(
+  reason: GoodbyeReason,
+  options: GoodbyeOptions = {},
+  cause?: unknown,
+): SessionRefusedError {
+  return new SessionRefusedError(createGoodbye(reason, options), cause);
+}

@@ -1,0 +1,165 @@
+/** Tells the session registry which sessions live here: new ones at once, all of them every interval. */
+
+import { create } from "@bufbuild/protobuf";
+import type { Client } from "@connectrpc/connect";
+import {
+  type SessionRegistryService,
+  type SessionState,
+  SessionStateSchema,
+} from "@parley/gen/parley/internal/presence/v1/session_registry_service_pb";
+import type { Clock } from "@parley/platform/clock";
+import type { Logger } from "@parley/platform/telemetry/logger";
+import type { Session } from "./session.ts";
+
+export type RegistrationDependencies = {
+  readonly registry: Pick<
+    Client<typeof SessionRegistryService>,
+    "recordHeartbeats" | "removeSessions"
+  >;
+  readonly gatewayId: string;
+  /** Where the gateway's `DeliveryService` is reached; empty in one process. */
+  readonly gatewayAddress: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+};
+
+/** Sessions of one request, as the contract says. */
+const SESSIONS_PER_REQUEST_MAX = 1000;
+/** Removals that wait for a registry that does not answer; it forgets silent sessions by itself. */
+const REMOVALS_WAITING_MAX = 50_000;
+
+type Joining = { readonly session: Session; readonly done: PromiseWithResolvers<void> };
+
+export class Registration {
+  readonly #dependencies: RegistrationDependencies;
+  #joining: Joining[] = [];
+  #leaving: string[] = [];
+  #scheduled = false;
+  #ticking = false;
+  #working = new Set<Promise<void>>();
+
+  constructor(dependencies: RegistrationDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** Registers a session; resolves once the registry answers for it, and rejects when it does not. */
+  join(session: Session): Promise<void> {
+    const done = Promise.withResolvers<void>();
+    this.#joining.push({ session, done });
+    this.#schedule();
+    return done.promise;
+  }
+
+  /** Takes a session out, some time soon. */
+  leave(session: Session): void {
+    if (this.#leaving.length < REMOVALS_WAITING_MAX) this.#leaving.push(session.id);
+    this.#schedule();
+  }
+
+  /** Reports all sessions; answers with those that the registry had lost. A late tick is left out. */
+  async tick(sessions: Iterable<Session>): Promise<Session[]> {
+    if (this.#ticking) return [];
+    this.#ticking = true;
+    const lost: Session[] = [];
+    try {
+      let some: Session[] = [];
+      const send = async () => {
+        const sent = new Map(some.map((session) => [session.id, session]));
+        some = [];
+        for (const id of await this.#record([...sent.values()])) {
+          const session = sent.get(id);
+          // One whose first registration is on its way reads the inbox after it anyway.
+          if (session?.registered === true && !session.ended) lost.push(session);
+        }
+      };
+      for (const session of sessions) {
+        some.push(session);
+        if (some.length === SESSIONS_PER_REQUEST_MAX) await send();
+      }
+      if (some.length > 0) await send();
+    } catch (error) {
+      this.#dependencies.log.warn({ error }, "The session registry took no heartbeats.");
+    } finally {
+      this.#ticking = false;
+    }
+    return lost;
+  }
+
+  /** Resolves when what was begun has been answered; then takes all sessions out. */
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#working);
+    const { registry, gatewayId, log } = this.#dependencies;
+    try {
+      await registry.removeSessions({ gatewayId, sessionIds: [] });
+    } catch (error) {
+      log.warn({ error }, "The session registry was not told that the gateway ends.");
+    }
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#track(this.#flush());
+    });
+  }
+
+  #track(work: Promise<void>): void {
+    this.#working.add(work);
+    void work.finally(() => this.#working.delete(work));
+  }
+
+  async #flush(): Promise<void> {
+    const joining = this.#joining;
+    const leaving = this.#leaving;
+    this.#joining = [];
+    this.#leaving = [];
+    const requests: Promise<void>[] = [];
+    for (let at = 0; at < joining.length; at += SESSIONS_PER_REQUEST_MAX) {
+      requests.push(this.#recordNew(joining.slice(at, at + SESSIONS_PER_REQUEST_MAX)));
+    }
+    for (let at = 0; at < leaving.length; at += SESSIONS_PER_REQUEST_MAX) {
+      requests.push(this.#remove(leaving.slice(at, at + SESSIONS_PER_REQUEST_MAX)));
+    }
+    await Promise.all(requests);
+  }
+
+  async #recordNew(joining: readonly Joining[]): Promise<void> {
+    try {
+      await this.#record(joining.map(({ session }) => session));
+      for (const { session, done } of joining) {
+        session.registered = true;
+        done.resolve();
+      }
+    } catch (error) {
+      for (const { done } of joining) done.reject(error);
+    }
+  }
+
+  async #record(sessions: readonly Session[]): Promise<readonly string[]> {
+    const { registry, gatewayId, gatewayAddress, clock } = this.#dependencies;
+    const nowMs = clock.nowMs();
+    const states = sessions.map((session) => stateOf(session, nowMs));
+    const answer = await registry.recordHeartbeats({ gatewayId, gatewayAddress, sessions: states });
+    return answer.newSessionIds;
+  }
+
+  async #remove(sessionIds: string[]): Promise<void> {
+    const { registry, gatewayId, log } = this.#dependencies;
+    try {
+      await registry.removeSessions({ gatewayId, sessionIds });
+    } catch (error) {
+      log.warn({ error }, "The session registry was not told of ended sessions.");
+    }
+  }
+}
+
+function stateOf(session: Session, nowMs: number): SessionState {
+  return create(SessionStateSchema, {
+    sessionId: session.id,
+    userId: session.userId,
+    deviceId: session.deviceId,
+    ageMs: Math.max(0, Math.round(nowMs - session.heardMs)),
+  });
+}
