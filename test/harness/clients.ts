@@ -48,13 +48,14 @@ export function nextEvent<K extends keyof ClientEvents>(
   client: ParleyClient,
   kind: K,
   matches: (event: ClientEvents[K]) => boolean = () => true,
+  timeoutMs = EVENT_TIMEOUT_MS,
 ): Promise<ClientEvents[K]> {
   return new Promise((resolve, reject) => {
     const waited = new Error(`${client.account?.username ?? "nobody"} was not told of ${kind}`);
     const timer = setTimeout(() => {
       off();
       reject(waited);
-    }, EVENT_TIMEOUT_MS);
+    }, timeoutMs);
     const off = client.on(kind, (event) => {
       if (!matches(event)) return;
       clearTimeout(timer);

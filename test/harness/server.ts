@@ -28,7 +28,7 @@ export const testEnvironment: Record<string, string> = {
   PARLEY_GATEWAY_CONNECTIONS_PER_ADDRESS: "100000",
   PARLEY_DIRECTORY_ARGON2_MEMORY: "1MiB",
   PARLEY_DIRECTORY_ARGON2_PASSES: "1",
-  PARLEY_OPERATOR_TOKEN: "an operator's token for tests",
+  PARLEY_GATEWAY_OPERATOR_TOKEN: "operator-token-for-tests",
   PARLEY_LOG_LEVEL: "silent",
 };
 

@@ -209,10 +209,12 @@ export const conversationScenarios: readonly Scenario[] = [
       );
       await ana.watchPresence([benId]);
       assert.equal((await online).userId, benId);
+      // A polled session ends by silence, which is noticed after 30 seconds; the others at once.
       const offline = nextEvent(
         ana,
         "presence",
         (presence) => presence.status === PresenceStatus.OFFLINE,
+        40_000,
       );
       await ben.disconnect();
       assert.ok((await offline).lastSeenTime);

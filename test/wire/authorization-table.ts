@@ -41,6 +41,8 @@ const device = { name: "matrix", platform: 2 };
 const notFound = "not_found/CONVERSATION_NOT_FOUND";
 const roleInsufficient = "permission_denied/ROLE_INSUFFICIENT";
 
+const notMember = "permission_denied/NOT_A_MEMBER";
+
 /** Reads of a conversation that a former member may still do. */
 const membersAndFormer = { stranger: notFound } as const;
 const membersOnly = { stranger: notFound, removed: notFound } as const;
@@ -141,7 +143,7 @@ export const lines: Record<string, Line> = {
       body: { case: "payload", value: new Uint8Array([1]) },
     }),
     stranger: notFound,
-    removed: "permission_denied/NOT_A_MEMBER",
+    removed: notMember,
   },
   "MessageService.ListMessages": {
     request: (world) => ({ ...inGroup(world), direction: ReadDirection.OLDER }),
@@ -149,9 +151,10 @@ export const lines: Record<string, Line> = {
   },
   "MessageService.UpdateReceipt": {
     request: (world) => ({ ...inGroup(world), deliveredSeq: 1n }),
-    ...membersAndFormer,
+    stranger: notFound,
+    removed: notMember,
   },
-  "MessageService.ListReceipts": { request: inGroup, ...membersOnly },
+  "MessageService.ListReceipts": { request: inGroup, stranger: notFound, removed: notMember },
   "InboxService.ListInbox": { request: () => ({}) },
   "PresenceService.BatchGetPresence": { request: (world) => ({ userIds: [world.outsiderUserId] }) },
 

@@ -20,7 +20,7 @@ export async function openTokenCallers(server: TestServer): Promise<Record<Token
     anonymous: transportWith(server, undefined),
     garbage: transportWith(server, "eyJhbGciOiJFZERTQSJ9.e30.AAAA"),
     revoked: transportWith(server, gone.accessToken),
-    operator: transportWith(server, testEnvironment.PARLEY_OPERATOR_TOKEN),
+    operator: transportWith(server, testEnvironment.PARLEY_GATEWAY_OPERATOR_TOKEN),
   };
 }
 

@@ -4,7 +4,7 @@ import { createDirectoryService } from "@parley/directory/service";
 import { createFanoutService } from "@parley/fanout/service";
 import { createGateway } from "@parley/gateway/service";
 import { createMessageService } from "@parley/message/service";
-import { createLifecycle, type Lifecycle } from "@parley/platform/lifecycle";
+import { createLifecycle, type Lifecycle, type LifecycleStep } from "@parley/platform/lifecycle";
 import type { LogProblem, SegmentLogTuning } from "@parley/platform/log/embedded/options";
 import { createSegmentLog } from "@parley/platform/log/embedded/segment-log";
 import type { Log } from "@parley/platform/log/port";
@@ -135,16 +135,19 @@ function inProcess(routes: Routes, interceptors: readonly Interceptor[]) {
   });
 }
 
-type Part = AsyncDisposable & { start(): Promise<void>; drain?(deadlineMs: number): Promise<void> };
+type Part = AsyncDisposable & {
+  start(): Promise<void>;
+  drain?(deadlineMs: number): Promise<unknown>;
+};
 
 const DRAIN_SHARE_MS = 8_000; // of one part; the lifecycle's own deadline bounds them all
 
-function step(name: string, part: Part) {
+function step(name: string, part: Part): LifecycleStep {
   return {
     name,
     start: () => part.start(),
-    drain: () => part.drain?.(DRAIN_SHARE_MS),
-    dispose: () => part[Symbol.asyncDispose](),
+    drain: async () => void (await part.drain?.(DRAIN_SHARE_MS)),
+    dispose: async () => part[Symbol.asyncDispose](),
   };
 }
 

@@ -1,6 +1,6 @@
 /** The page at `/` of a server without the web app: what this is, and how to chat with it. */
-import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type { ServerResponse } from "node:http";
+import type { EdgeRequest, EdgeResponse } from "@parley/platform/rpc/edge-host";
 
 const page = `<!doctype html>
 <html lang="en">
@@ -34,12 +34,10 @@ const headers = {
   "cache-control": "no-cache",
 };
 
-type Request = IncomingMessage | Http2ServerRequest;
-type Response = ServerResponse | Http2ServerResponse;
-
 /** Answers `GET /`; returns false for anything else, which is then somebody else's to answer. */
-export function serveStartPage(request: Request, response: Response): boolean {
+export function serveStartPage(request: EdgeRequest, edge: EdgeResponse): boolean {
   if (request.url !== "/" || (request.method !== "GET" && request.method !== "HEAD")) return false;
+  const response = edge as ServerResponse; // HTTP/2's response has the same methods
   response.writeHead(200, headers);
   response.end(request.method === "HEAD" ? undefined : page);
   return true;

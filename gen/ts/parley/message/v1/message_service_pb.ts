@@ -379,7 +379,8 @@ export const ReadDirectionSchema: GenEnum<ReadDirection> = /*@__PURE__*/
  * The messages of a conversation.
  *
  * Who never was a member is told `NOT_FOUND` / `CONVERSATION_NOT_FOUND`. A former member reads what came
- * while they were a member, and nothing later. Who was added later reads nothing from before.
+ * while they were a member, and nothing later; anything else is refused to them with `PERMISSION_DENIED` /
+ * `NOT_A_MEMBER`. Who was added later reads nothing from before.
  *
  * @generated from service parley.message.v1.MessageService
  */
