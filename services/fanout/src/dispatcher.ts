@@ -8,7 +8,7 @@ import {
   type DeliveryEvent,
   DeliveryEventSchema,
 } from "@parley/gen/parley/internal/gateway/v1/delivery_service_pb";
-import { createBackoff } from "@parley/platform/async/backoff";
+import { type Backoff, createBackoff } from "@parley/platform/async/backoff";
 import { createDeferred, type Deferred } from "@parley/platform/async/deferred";
 import { sleep } from "@parley/platform/async/sleep";
 import { unavailable } from "@parley/platform/errors";
@@ -159,7 +159,7 @@ class ConversationDispatcher implements Dispatcher {
     entries: readonly FanoutEntry[],
   ): Promise<{ readonly plan: Plan; readonly written: Written }> {
     const { store, log } = this.#dependencies;
-    const backoff = createBackoff({ initialMs: RETRY_MIN_MS, maxMs: RETRY_MAX_MS });
+    let backoff: Backoff | undefined;
     const { conversationId, kind, directUserIds } = (jobs[0] as Job).batch;
     for (;;) {
       try {
@@ -176,6 +176,7 @@ class ConversationDispatcher implements Dispatcher {
           "An inbox was not written; retrying.",
         );
       }
+      backoff ??= createBackoff({ initialMs: RETRY_MIN_MS, maxMs: RETRY_MAX_MS });
       await sleep(backoff.next(), this.#disposed.signal);
     }
   }

@@ -4,7 +4,7 @@ import type {
   GatewaySessions,
   SessionRegistryService,
 } from "@parley/gen/parley/internal/presence/v1/session_registry_service_pb";
-import { createBackoff } from "@parley/platform/async/backoff";
+import { type Backoff, createBackoff } from "@parley/platform/async/backoff";
 import { sleep } from "@parley/platform/async/sleep";
 import type { Logger } from "@parley/platform/telemetry/logger";
 
@@ -45,7 +45,7 @@ export function createSessionLocator(options: SessionLocatorOptions): SessionLoc
   let waitingUsers = 0;
 
   const ask = async (userIds: readonly string[]): Promise<readonly Located[]> => {
-    const backoff = createBackoff({ initialMs: RETRY_MIN_MS, maxMs: RETRY_MAX_MS });
+    let backoff: Backoff | undefined;
     for (;;) {
       disposed.signal.throwIfAborted();
       try {
@@ -55,6 +55,7 @@ export function createSessionLocator(options: SessionLocatorOptions): SessionLoc
       } catch (error) {
         log.warn({ error }, "The session registry did not answer; asking again.");
       }
+      backoff ??= createBackoff({ initialMs: RETRY_MIN_MS, maxMs: RETRY_MAX_MS });
       await sleep(backoff.next(), disposed.signal);
     }
   };
