@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Code, createClient, type Interceptor } from "@connectrpc/connect";
-import { Health } from "@parley/gen/grpc/health/v1/health_pb";
+import {
+  Health,
+  HealthCheckResponse_ServingStatus as Status,
+} from "@parley/gen/grpc/health/v1/health_pb";
 import { EchoService } from "@parley/gen/parley/internal/testing/v1/echo_service_pb";
 import { callerKey } from "./caller.ts";
 import { forkContextValues } from "./context-values.ts";
@@ -80,7 +83,7 @@ test("two routes for one RPC are a mistake of the wiring", () => {
 
 test("methods keep the implementation that they belong to", async () => {
   class Implementation {
-    readonly #status = 1;
+    readonly #status = Status.SERVING;
     check() {
       return { status: this.#status };
     }

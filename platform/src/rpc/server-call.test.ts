@@ -16,14 +16,15 @@ const open = (timeoutMs?: number) =>
 
 test("ending early tells listeners and the signal the reason, once", () => {
   const call = open();
-  const heard: Error[] = [];
+  const heard: unknown[] = [];
   call.onAbort((reason) => heard.push(reason));
   call.onAbort((reason) => heard.push(reason));
   const { signal } = call;
   const reason = unavailable("DOWN", "Down.");
   call.abort(reason);
   call.abort(new Error("second"));
-  assert.deepEqual(heard, [reason, reason]);
+  assert.equal(heard.length, 2);
+  assert.ok(heard.every((item) => item === reason));
   assert.equal(signal.reason, reason);
   call.onAbort((late) => heard.push(late));
   assert.equal(heard.length, 3);
