@@ -52,6 +52,7 @@ export class MemoryChat {
   readonly conversations = new Map<string, ChatConversation>();
   /** Gets each entry after it is in every inbox. */
   onEntry: (delivery: ChatDelivery) => void = () => undefined;
+  readonly #byClientMessageId = new Map<string, ChatEntry>();
   #nextMessageId = 1000n;
 
   createConversation(userIds: readonly string[], mode = EncryptionMode.SERVER_READABLE): string {
@@ -95,10 +96,11 @@ export class MemoryChat {
   append(entry: NewEntry): { entry: ChatEntry; duplicate: boolean } {
     const conversation = this.get(entry.conversationId);
     const clientMessageId = entry.clientMessageId ?? newUuid();
-    const known = conversation.entries.find((one) => one.clientMessageId === clientMessageId);
+    const known = this.#byClientMessageId.get(`${conversation.id}/${clientMessageId}`);
     if (known !== undefined) return { entry: known, duplicate: true };
     const added = this.#entry(conversation, { ...entry, clientMessageId });
     conversation.entries.push(added);
+    this.#byClientMessageId.set(`${conversation.id}/${clientMessageId}`, added);
     const userIds = [...conversation.memberships.keys()].filter((userId) =>
       this.mayRead(conversation.id, userId, added.seq),
     );

@@ -21,15 +21,17 @@ export class MemoryRegistry {
   failing: Error | undefined;
   heartbeats = 0;
   readonly watched = new Set<string>();
+  readonly #online = new Map<string, number>();
   readonly #watchers = new Set<(presence: Presence) => void>();
 
   /** Everything is gone, as after a restart. */
   lose(): void {
     this.sessions.clear();
+    this.#online.clear();
   }
 
   isOnline(userId: string): boolean {
-    return [...this.sessions.values()].some((session) => session.userId === userId);
+    return (this.#online.get(userId) ?? 0) > 0;
   }
 
   /** Tells watchers a person's state. */
@@ -45,7 +47,10 @@ export class MemoryRegistry {
         this.heartbeats++;
         const newSessionIds: string[] = [];
         for (const { sessionId, userId, deviceId, ageMs } of sessions) {
-          if (!this.sessions.has(sessionId)) newSessionIds.push(sessionId);
+          if (!this.sessions.has(sessionId)) {
+            newSessionIds.push(sessionId);
+            this.#online.set(userId, (this.#online.get(userId) ?? 0) + 1);
+          }
           this.sessions.set(sessionId, { userId, deviceId, ageMs });
           this.announce(userId);
         }
@@ -56,7 +61,9 @@ export class MemoryRegistry {
         for (const sessionId of gone) {
           const userId = this.sessions.get(sessionId)?.userId;
           this.sessions.delete(sessionId);
-          if (userId !== undefined) this.announce(userId);
+          if (userId === undefined) continue;
+          this.#online.set(userId, (this.#online.get(userId) ?? 1) - 1);
+          this.announce(userId);
         }
         return {};
       },
