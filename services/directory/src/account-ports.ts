@@ -83,7 +83,8 @@ export type AccountStore = {
     readonly nowMs: number;
   }): Promise<
     | { readonly kind: "changed"; readonly revokedDeviceIds: readonly string[] }
-    | { readonly kind: "password-changed" | "device-revoked" }
+    | { readonly kind: "password-changed" }
+    | { readonly kind: "device-revoked" }
   >;
 
   /**

@@ -40,6 +40,7 @@ test("a wait ends when the sessions have ended, all devices of a person in one c
     ...parts,
     telemetry: silentTelemetry(),
     waitMaxMs: 60_000,
+    sweepIntervalMs: 60_000,
   });
   relay.start();
   await relay.waitEnded(["1", "2", "3"]);
@@ -60,6 +61,7 @@ test("a call that fails is repeated, and keeps nobody else waiting", async () =>
     ...parts,
     telemetry: silentTelemetry(),
     waitMaxMs: 60_000,
+    sweepIntervalMs: 60_000,
   });
   relay.start();
   await relay.waitEnded(["2"]);
@@ -84,6 +86,7 @@ test("what is revoked while a person is served is served next", async () => {
     ...parts,
     telemetry: silentTelemetry(),
     waitMaxMs: 60_000,
+    sweepIntervalMs: 60_000,
   });
   relay.start();
   await begun.promise;

@@ -20,6 +20,8 @@ export type RevocationRelayDependencies = {
   readonly telemetry: Pick<Telemetry, "log" | "metrics">;
   /** How long a call waits for the end of sessions, in ms. */
   readonly waitMaxMs?: number;
+  /** How often the outbox is searched for what another process left behind, in ms. */
+  readonly sweepIntervalMs?: number;
 };
 
 export type RevocationRelay = Revocations &
@@ -34,7 +36,6 @@ const WAIT_MAX_MS = 2000;
 const ENTRIES_PER_READ_MAX = 512;
 /** People served at once: each call waits for gateways, which may take as long as one takes to be given up. */
 const CALLS_MAX = 32;
-/** How often the outbox is searched for what another process left behind. */
 const SWEEP_INTERVAL_MS = 5000;
 const RETRY_INITIAL_MS = 50;
 const RETRY_MAX_MS = 10_000;
@@ -117,7 +118,8 @@ class Relay implements RevocationRelay {
   /** Until somebody revokes a device, or the next sweep is due. */
   async #pause(): Promise<void> {
     const woken = new AbortController();
-    const pause = sleep(SWEEP_INTERVAL_MS, woken.signal).catch(() => undefined);
+    const { sweepIntervalMs = SWEEP_INTERVAL_MS } = this.#dependencies;
+    const pause = sleep(sweepIntervalMs, woken.signal).catch(() => undefined);
     await Promise.race([pause, this.#wake.promise]);
     woken.abort();
     await pause;

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ConversationChange } from "@parley/gen/parley/conversation/v1/conversation_pb";
 import { newUuid } from "@parley/platform/ids";
+import { createSqlContactStore } from "../embedded/sql-contact-store.ts";
+import { openSqliteDatabase } from "../embedded/sqlite-database.ts";
 import { createAccountFixture, type Person } from "../testing/account-fixture.ts";
 import { refusedWith } from "../testing/refusals.ts";
 
@@ -41,7 +43,21 @@ test("BlockUser refuses oneself and strangers to the server", async () => {
   await refusedWith(grace.contact.blockUser({ userId: newUuid() }), "USER_NOT_FOUND");
 });
 
-test("a block that a process did not bring to its conversation is brought by the next one", async () => {
+test("a block that was written right before a crash is brought by the next process", async () => {
+  await using fixture = await createAccountFixture();
+  const grace = await fixture.person("grace");
+  const ada = await fixture.person("ada");
+  const conversationId = await openDirect(grace, ada);
+  await fixture.restart(async (path) => {
+    await using database = await openSqliteDatabase({ path });
+    const options = { blocksMax: 1, nowMs: fixture.clock.nowMs() };
+    await createSqlContactStore(database).blockUser(grace.userId, ada.userId, options);
+  });
+  await fixture.log.applied(conversationId, 2);
+  assert.deepEqual(lastPermission(fixture.log.logs.get(conversationId)), [ada.userId, false]);
+});
+
+test("a block whose change was on its way at the end of a process is brought by the next one", async () => {
   await using fixture = await createAccountFixture();
   const grace = await fixture.person("grace");
   const ada = await fixture.person("ada");

@@ -4,10 +4,11 @@ import type { Transaction } from "kysely";
 import type { NewDevice } from "../account-ports.ts";
 import { type Account, type Device, foldForSearch } from "../domain/account.ts";
 import type { StoredToken } from "../domain/rotation.ts";
-import type { AccountTables, DeviceRow, RefreshTokenRow, UserRow } from "./account-schema.ts";
+import type { DeviceRow, RefreshTokenRow, UserRow } from "./account-schema.ts";
+import type { Database } from "./schema.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 
-export type AccountDatabase = SqlDatabase<AccountTables>;
+export type AccountDatabase = SqlDatabase<Database>;
 
 export function toAccount(row: UserRow): Account {
   return {
@@ -74,7 +75,7 @@ export function fromStoredToken(deviceId: string, token: StoredToken): RefreshTo
 
 /** Writes a device that signs in, with its first token. */
 export async function insertDevice(
-  trx: Transaction<AccountTables>,
+  trx: Transaction<Database>,
   { device, token }: NewDevice,
 ): Promise<void> {
   const row: DeviceRow = {
@@ -94,7 +95,7 @@ export async function insertDevice(
 
 /** Takes a person's lock until the transaction ends, and reads them. */
 export function lockUser(
-  trx: Transaction<AccountTables>,
+  trx: Transaction<Database>,
   locking: AccountDatabase["locking"],
   userId: string,
 ): Promise<UserRow | undefined> {
@@ -108,7 +109,7 @@ export function lockUser(
 
 /** Signs devices out and writes that their sessions are to be ended. They were signed in until now. */
 export async function revokeDevices(
-  trx: Transaction<AccountTables>,
+  trx: Transaction<Database>,
   userId: string,
   deviceIds: readonly string[],
   nowMs: number,

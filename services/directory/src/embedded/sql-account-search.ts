@@ -1,11 +1,12 @@
 /** Finding people by the start of their names. */
 import type { SelectQueryBuilder } from "kysely";
 import type { AccountStore, SearchMatch, SearchPlace, SearchRank } from "../account-ports.ts";
-import type { AccountTables, UserRow } from "./account-schema.ts";
+import type { UserRow } from "./account-schema.ts";
+import type { Database } from "./schema.ts";
 import { type AccountDatabase, toAccount } from "./sql-account-rows.ts";
 
 type Query = Parameters<AccountStore["searchAccounts"]>[0];
-type Users = SelectQueryBuilder<AccountTables, "users", UserRow>;
+type Users = SelectQueryBuilder<Database, "users", UserRow>;
 
 /** Sorts behind every character: what starts with a prefix lies between it and it with this. */
 const LAST_CHARACTER = "\u{10FFFF}";

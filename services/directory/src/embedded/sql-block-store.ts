@@ -3,7 +3,7 @@ import { newUuid } from "@parley/platform/ids";
 import type { Kysely, Transaction } from "kysely";
 import type { BlockOutbox, BlockPlace, ContactStore, PendingBlock } from "../contact-ports.ts";
 import type { People } from "../conversation-ports.ts";
-import type { AccountTables } from "./account-schema.ts";
+import type { Database } from "./schema.ts";
 import { type AccountDatabase, lockUser, toAccount } from "./sql-account-rows.ts";
 import { withTransaction } from "./sql-database.ts";
 
@@ -108,12 +108,12 @@ export function createSqlPeople({ db }: Pick<AccountDatabase, "db">): People {
   };
 }
 
-function selectBlocks(db: Kysely<AccountTables>) {
+function selectBlocks(db: Kysely<Database>) {
   return db.selectFrom("blocks").select(["user_id", "blocked_user_id"]);
 }
 
 async function hasBlock(
-  trx: Transaction<AccountTables>,
+  trx: Transaction<Database>,
   userId: string,
   blockedUserId: string,
 ): Promise<boolean> {
@@ -156,7 +156,7 @@ function blockUser(
 }
 
 async function enterPending(
-  trx: Transaction<AccountTables>,
+  trx: Transaction<Database>,
   blockerUserId: string,
   blockedUserId: string,
 ): Promise<void> {
@@ -176,7 +176,7 @@ async function enterPending(
 }
 
 async function listBlocks(
-  db: Kysely<AccountTables>,
+  db: Kysely<Database>,
   userId: string,
   page: { readonly after: BlockPlace | undefined; readonly limit: number },
 ) {

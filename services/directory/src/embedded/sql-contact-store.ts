@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { Kysely } from "kysely";
 import type { ContactEntry, ContactPlace, ContactStore } from "../contact-ports.ts";
-import type { AccountTables } from "./account-schema.ts";
+import type { Database } from "./schema.ts";
 import { type AccountDatabase, lockUser, toAccount } from "./sql-account-rows.ts";
 import { createSqlBlockStore } from "./sql-block-store.ts";
 import { withTransaction } from "./sql-database.ts";
@@ -80,7 +80,7 @@ function addContact(
   });
 }
 
-function selectContacts(db: Kysely<AccountTables>, userId: string) {
+function selectContacts(db: Kysely<Database>, userId: string) {
   return db
     .selectFrom("contacts")
     .innerJoin("users", "users.user_id", "contacts.contact_user_id")
@@ -105,7 +105,7 @@ function toContact(row: ContactRow): ContactEntry {
 }
 
 async function readContact(
-  db: Kysely<AccountTables>,
+  db: Kysely<Database>,
   userId: string,
   contactUserId: string,
 ): Promise<ContactEntry | undefined> {
@@ -116,7 +116,7 @@ async function readContact(
 }
 
 async function listContacts(
-  db: Kysely<AccountTables>,
+  db: Kysely<Database>,
   userId: string,
   page: { readonly after: ContactPlace | undefined; readonly limit: number },
 ) {

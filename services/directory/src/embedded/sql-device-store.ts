@@ -7,7 +7,7 @@ import {
   type RotationSnapshot,
   type StoredToken,
 } from "../domain/rotation.ts";
-import type { AccountTables } from "./account-schema.ts";
+import type { Database } from "./schema.ts";
 import {
   type AccountDatabase,
   fromStoredToken,
@@ -77,11 +77,7 @@ export function createSqlDeviceStore(database: AccountDatabase): DeviceStore & R
   };
 }
 
-function lockDevice(
-  trx: Transaction<AccountTables>,
-  { locking }: AccountDatabase,
-  deviceId: string,
-) {
+function lockDevice(trx: Transaction<Database>, { locking }: AccountDatabase, deviceId: string) {
   return trx
     .selectFrom("devices")
     .selectAll()
@@ -118,7 +114,7 @@ function addDevice(
 
 /** A token outlives nothing: a device that was revoked has none, one that expired has its last ones. */
 async function forgetEndedDevices(
-  trx: Transaction<AccountTables>,
+  trx: Transaction<Database>,
   userId: string,
   expiredBeforeMs: number,
 ): Promise<void> {
@@ -161,7 +157,7 @@ function rotateToken(
 }
 
 async function writeRotation(
-  trx: Transaction<AccountTables>,
+  trx: Transaction<Database>,
   deviceId: string,
   issued: StoredToken,
   nowMs: number,

@@ -4,11 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { reasonOf } from "@parley/platform/errors";
-import { sql } from "kysely";
+import { Kysely, sql } from "kysely";
 import { MigrationError } from "./migrate.ts";
+import type { Database } from "./schema.ts";
 import { withTransaction } from "./sql-database.ts";
 import { openSqliteClient } from "./sqlite-client.ts";
 import { openSqliteDatabase } from "./sqlite-database.ts";
+import { createSqliteThreadDialect } from "./sqlite-dialect.ts";
 import { SqliteError } from "./sqlite-protocol.ts";
 
 type TestFile = AsyncDisposable & { readonly path: string };
@@ -73,11 +75,29 @@ test("transactions run one after the other, and nobody's statement runs inside o
           .values(key(`${before} b`))
           .execute();
         if (index % 5 === 0) throw new Error("rolled back");
-      }).catch(() => undefined);
+      }).catch((error: unknown) => assert.match(String(error), /rolled back/));
     }),
   );
   assert.equal(await count(database.db), 32);
   for (const seen of await Promise.all(reads)) assert.equal(seen % 2, 0, "half a transaction seen");
+});
+
+test("statements outside of transactions do not wait for each other's answers", async () => {
+  await using file = await createTestFile();
+  await using client = await openSqliteClient(`${file.path}-2`);
+  let pending = 0;
+  let pendingMost = 0;
+  const db = new Kysely<Database>({
+    dialect: createSqliteThreadDialect({
+      async run(text, parameters) {
+        pendingMost = Math.max(pendingMost, ++pending);
+        return await client.run(text, parameters).finally(() => pending--);
+      },
+      [Symbol.asyncDispose]: async () => undefined,
+    }),
+  });
+  await Promise.all(Array.from({ length: 20 }, () => sql`select 1`.execute(db)));
+  assert.equal(pendingMost, 20);
 });
 
 test("a transaction whose work fails in SQL gives its turn to the next", async () => {

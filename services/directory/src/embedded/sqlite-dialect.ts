@@ -22,16 +22,21 @@ import type { SqliteValue } from "./sqlite-protocol.ts";
 /** Creates the dialect on an open client; destroying the Kysely instance closes the client. */
 export function createSqliteThreadDialect(client: SqliteClient): Dialect {
   return {
-    createAdapter: () => new TransactionalSqliteAdapter(),
+    createAdapter: () => new ThreadAdapter(),
     createDriver: () => new ThreadDriver(client),
     createIntrospector: (db) => new SqliteIntrospector(db),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   };
 }
 
-/** SQLite rolls schema changes back like any other; so a migration that fails leaves nothing behind. */
-class TransactionalSqliteAdapter extends SqliteAdapter {
+class ThreadAdapter extends SqliteAdapter {
+  /** SQLite rolls schema changes back like any other; so a migration that fails leaves nothing behind. */
   override get supportsTransactionalDdl(): boolean {
+    return true;
+  }
+
+  /** Kysely would hand the connection to one query at a time; here many can be on their way. */
+  override get supportsMultipleConnections(): boolean {
     return true;
   }
 }
@@ -39,28 +44,27 @@ class TransactionalSqliteAdapter extends SqliteAdapter {
 /** Who may use the connection: anybody, or the one whose transaction is open. */
 class Turn {
   #owner: object | undefined;
-  readonly #waiting: (() => void)[] = [];
+  #given = Promise.withResolvers<void>();
 
   mayRun(connection: object): boolean {
     return this.#owner === undefined || this.#owner === connection;
   }
 
-  /** Resolves when no transaction of somebody else is open. */
-  async wait(connection: object): Promise<void> {
-    while (!this.mayRun(connection)) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
+  /** Resolves at the end of the present transaction. Another one may have begun since: ask `mayRun` again. */
+  get given(): Promise<void> {
+    return this.#given.promise;
   }
 
   async take(connection: object): Promise<void> {
-    await this.wait(connection);
+    while (!this.mayRun(connection)) await this.given;
     this.#owner = connection;
   }
 
   give(connection: object): void {
     if (this.#owner !== connection) return;
     this.#owner = undefined;
-    for (const resolve of this.#waiting.splice(0)) resolve();
+    this.#given.resolve();
+    this.#given = Promise.withResolvers();
   }
 }
 
@@ -85,27 +89,18 @@ class ThreadDriver implements Driver {
     await this.#turn.take(connection);
     // Immediate: a transaction that only later turns into a writer could fail because of another process.
     const begin = settings.accessMode === "read only" ? "begin" : "begin immediate";
-    try {
-      await connection.executeQuery(CompiledQuery.raw(begin));
-    } catch (error) {
-      this.#turn.give(connection);
-      throw error;
-    }
+    await connection.executeQuery(CompiledQuery.raw(begin));
   }
 
   async commitTransaction(connection: DatabaseConnection): Promise<void> {
     await connection.executeQuery(CompiledQuery.raw("commit"));
-    this.#turn.give(connection);
   }
 
   async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
-    try {
-      await connection.executeQuery(CompiledQuery.raw("rollback"));
-    } finally {
-      this.#turn.give(connection);
-    }
+    await connection.executeQuery(CompiledQuery.raw("rollback"));
   }
 
+  /** Kysely calls this at the end of every query and every transaction, whatever became of it. */
   async releaseConnection(connection: DatabaseConnection): Promise<void> {
     this.#turn.give(connection);
   }
@@ -125,7 +120,7 @@ class ThreadConnection implements DatabaseConnection {
   }
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
-    if (!this.#turn.mayRun(this)) await this.#turn.wait(this);
+    while (!this.#turn.mayRun(this)) await this.#turn.given;
     const { rows, changes } = await this.#client.run(
       query.sql,
       query.parameters as readonly SqliteValue[],

@@ -59,8 +59,8 @@ export type AccountFixture = AsyncDisposable & {
   as(userId: string, deviceId: string): Pick<Person, "account" | "contact" | "conversation">;
   /** Signs somebody up. */
   person(username: string, displayName?: string): Promise<Person>;
-  /** Stops the process and starts another one on the same file. */
-  restart(): Promise<void>;
+  /** Stops the process and starts another one on the same file, which `meanwhile` may use in between. */
+  restart(meanwhile?: (databasePath: string) => Promise<void>): Promise<void>;
 };
 
 export type AccountFixtureOptions = { readonly config?: Partial<DirectoryConfig> };
@@ -141,8 +141,9 @@ export async function createAccountFixture(
       const { userId } = user;
       return { user, userId, username, deviceId, tokens, ...as(userId, deviceId) };
     },
-    async restart() {
+    async restart(meanwhile) {
       await service[Symbol.asyncDispose]();
+      await meanwhile?.(config.databasePath);
       service = await boot();
     },
     async [Symbol.asyncDispose]() {

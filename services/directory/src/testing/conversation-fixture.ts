@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
+import { PresenceVisibility } from "@parley/gen/parley/account/v1/account_pb";
 import { EncryptionMode } from "@parley/gen/parley/conversation/v1/conversation_pb";
 import { ConversationService } from "@parley/gen/parley/conversation/v1/conversation_service_pb";
 import { FanoutService } from "@parley/gen/parley/internal/fanout/v1/fanout_service_pb";
@@ -147,7 +148,7 @@ async function addUsers(db: Kysely<Database>, count: number): Promise<string[]> 
     display_name_folded: "",
     about: "",
     password_hash: null,
-    presence_visibility: 1,
+    presence_visibility: PresenceVisibility.CONTACTS_AND_GROUPS,
     send_read_receipts: 1,
     searchable: 1,
     create_time_ms: 0,
