@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createStandalone } from "@parley/standalone/composition";
+import { createStandalone, type StandaloneOverrides } from "@parley/standalone/composition";
 import { toStandaloneConfig } from "@parley/standalone/config";
 
 export type TestServer = AsyncDisposable & {
@@ -16,6 +16,8 @@ export type TestServerOptions = {
   readonly environment?: Record<string, string>;
   /** Kept after the server has ended; a temporary one is made and removed otherwise. */
   readonly dataDirectory?: string;
+  /** Parts that a test replaces: where spans go, the files of the log. */
+  readonly overrides?: StandaloneOverrides;
 };
 
 /** Cheap password hashes and no rate limits: many people come from one address here. */
@@ -39,7 +41,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     PARLEY_DATA_DIRECTORY: dataDirectory,
     ...options.environment,
   };
-  const standalone = await createStandalone(toStandaloneConfig(environment));
+  const standalone = await createStandalone(toStandaloneConfig(environment), options.overrides);
   await standalone.start();
   return {
     port: standalone.address.port,
