@@ -107,7 +107,7 @@ class Link implements GatewayLink {
   }
 
   async empty(): Promise<void> {
-    // The timer of the queue's age does not keep the process alive, and ends this wait at the latest.
+    // Age ends this wait at the latest: what is not taken is given up.
     while (this.#queue.depth > 0) {
       this.#emptied ??= createDeferred();
       await this.#emptied.promise;

@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { createManualClock } from "@parley/platform/clock";
+import { runLastSeenStoreContract } from "../ports.contract.ts";
+import { createLmdbLastSeenStore } from "./lmdb-last-seen-store.ts";
+
+async function createFixture() {
+  const directory = await mkdtemp(join(tmpdir(), "parley-last-seen-"));
+  const clock = createManualClock();
+  const open = () => createLmdbLastSeenStore({ directory, clock });
+  let store = open();
+  return {
+    store,
+    clock,
+    async reopen() {
+      await store[Symbol.asyncDispose]();
+      store = open();
+      return store;
+    },
+    async [Symbol.asyncDispose]() {
+      await store[Symbol.asyncDispose]();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+runLastSeenStoreContract("LMDB", createFixture);
+
+test("times that come together are written together, some seconds later", async () => {
+  await using fixture = await createFixture();
+  const { store, clock } = fixture;
+  for (let index = 0; index < 1000; index++) store.record(`u${index}`, index + 1);
+  assert.equal(clock.timerCount, 1);
+  clock.advance(5000);
+  assert.equal(clock.timerCount, 0);
+  assert.deepEqual(await store.read(["u0", "u999"]), [1, 1000]);
+  store.record("u0", 2000);
+  const reopened = await fixture.reopen();
+  assert.deepEqual(await reopened.read(["u0", "u999"]), [2000, 1000]);
+});
