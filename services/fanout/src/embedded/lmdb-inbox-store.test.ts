@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { fork } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -84,4 +86,27 @@ test("many writes of one conversation reach the disk as one", async () => {
   assert.equal(new Set(written.map(({ durable }) => durable)).size, 1);
   await written[0]?.durable;
   assert.equal((await store.readConversation("conversation 1"))?.head.seq, 1000n);
+});
+
+test("what was durable survives kill -9, head and row alike", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "parley-inbox-"));
+  const script = new URL("../testing/write-heads.ts", import.meta.url);
+  for (let round = 1; round <= 3; round++) {
+    const writer = fork(script, [directory], { stdio: ["ignore", "ignore", "ignore", "ipc"] });
+    let durable = 0;
+    writer.on("message", (seq: number) => {
+      durable = Math.max(durable, seq);
+      if (seq >= round * 20) writer.kill("SIGKILL");
+    });
+    await once(writer, "exit");
+    await using store = createLmdbInboxStore({ directory, membershipsCachedMax: 1000 });
+    const [item] = await store.listByConversation("ann", "", 1);
+    assert.ok(Number(item?.lastSeq) >= durable && durable >= round * 20);
+    assert.equal(item?.readSeq, item?.lastSeq, "written together");
+    assert.deepEqual((await store.readConversation("conversation"))?.members.userIds, [
+      "ann",
+      "bob",
+    ]);
+  }
+  await rm(directory, { recursive: true, force: true });
 });

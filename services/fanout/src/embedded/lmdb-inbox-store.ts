@@ -1,7 +1,6 @@
 /** Inboxes in an LMDB file: the store of one process. */
 import { createBackoff } from "@parley/platform/async/backoff";
 import type { LogIdentity } from "@parley/platform/log/port";
-import { type Database, open, type RootDatabase } from "lmdb";
 import { type Conversation, NO_HEAD, newerConversation } from "../domain/conversation.ts";
 import { changeRow, type InboxItem, type RowChange, toInboxItem } from "../domain/inbox-row.ts";
 import {
@@ -12,18 +11,8 @@ import {
   type Written,
 } from "../ports.ts";
 import { createConversationCache } from "./conversation-cache.ts";
-import {
-  decodeHead,
-  decodeMembers,
-  decodeRow,
-  encodeHead,
-  encodeMembers,
-  encodeRow,
-  encodeTouch,
-  type StoredConversation,
-  type StoredHead,
-  type StoredRow,
-} from "./inbox-encoding.ts";
+import type { StoredConversation, StoredHead, StoredRow } from "./inbox-encoding.ts";
+import { type InboxTables, openInboxTables } from "./inbox-tables.ts";
 import { createPageReader } from "./newest-pages.ts";
 import { createUnwritten, putBack, putConversation, putRow, type Unwritten } from "./unwritten.ts";
 
@@ -54,9 +43,6 @@ const RETRY_MAX_MS = 5000;
 /** Rows that are read before others get their turn: about a millisecond. */
 const ROWS_PER_TURN = 1000;
 
-/** Sorts behind every id. */
-const LAST_ID = "\uffff";
-
 const DONE = Promise.resolve();
 
 /** Opens the store, or creates it. Disposing it writes what waits; a write that then fails is given up. */
@@ -64,17 +50,8 @@ export function createLmdbInboxStore(options: LmdbInboxStoreOptions): InboxStore
   return new LmdbInboxStore(options);
 }
 
-/** After a crash the store is what was flushed, whatever of later writes happens to be in the file. */
-function rootOptions(directory: string) {
-  return { path: directory, encoding: "binary" as const, safeRestore: true };
-}
-
 class LmdbInboxStore implements InboxStore {
-  readonly #root: RootDatabase<Buffer, string>;
-  readonly #heads: Database<Buffer, string>;
-  readonly #members: Database<Buffer, string>;
-  readonly #rows: Database<Buffer, string[]>;
-  readonly #meta: Database<Buffer, string>;
+  readonly #tables: InboxTables;
   readonly #cache: ReturnType<typeof createConversationCache>;
   readonly #commitDelayMs: number;
   readonly #onProblem: (error: unknown) => void;
@@ -88,26 +65,19 @@ class LmdbInboxStore implements InboxStore {
   #disposed: Promise<void> | undefined;
 
   constructor(options: LmdbInboxStoreOptions) {
-    const encoding = "binary";
-    this.#root = open<Buffer, string>(rootOptions(options.directory));
-    this.#heads = this.#root.openDB<Buffer, string>("heads", { encoding });
-    this.#members = this.#root.openDB<Buffer, string>("members", { encoding });
-    this.#rows = this.#root.openDB<Buffer, string[]>("rows", { encoding });
-    this.#meta = this.#root.openDB<Buffer, string>("meta", { encoding });
+    this.#tables = openInboxTables(options.directory);
     this.#cache = createConversationCache(options.membershipsCachedMax);
     this.#commitDelayMs = options.commitDelayMs ?? COMMIT_DELAY_MS;
     this.#onProblem = options.onProblem ?? (() => undefined);
-    this.#touch = this.#meta.get("touch")?.readBigUInt64LE(0) ?? 0n;
+    this.#touch = this.#tables.readTouch();
   }
 
   async readIdentity(): Promise<LogIdentity | undefined> {
-    const bytes = this.#meta.get("identity");
-    return bytes === undefined ? undefined : (JSON.parse(bytes.toString()) as LogIdentity);
+    return this.#tables.readIdentity();
   }
 
-  async writeIdentity({ epoch, partitionCount }: LogIdentity): Promise<void> {
-    await this.#meta.put("identity", Buffer.from(JSON.stringify({ epoch, partitionCount })));
-    await this.#root.flushed;
+  async writeIdentity(identity: LogIdentity): Promise<void> {
+    await this.#tables.writeIdentity(identity);
   }
 
   async readConversation(conversationId: string): Promise<Conversation | undefined> {
@@ -168,7 +138,7 @@ class LmdbInboxStore implements InboxStore {
     clearTimeout(this.#timer);
     if (this.#unwritten.size > 0) await this.#commit();
     this.#unwritten.durable.reject(new StoreClosedError("The inbox store is closed."));
-    await this.#root.close();
+    await this.#tables.close();
   }
 
   #writeConversation(next: Conversation, touch: bigint): void {
@@ -197,14 +167,8 @@ class LmdbInboxStore implements InboxStore {
       this.#unwritten.conversations.get(conversationId) ??
       this.#committing?.conversations.get(conversationId);
     if (held !== undefined) return held;
-    const headBytes = this.#heads.getBinaryFast(conversationId);
-    if (headBytes === undefined) return undefined;
-    const { kind, touch, head } = decodeHead(headBytes);
-    const memberBytes = this.#members.getBinaryFast(conversationId);
-    if (memberBytes === undefined) throw new Error("A conversation has a head and no members.");
-    const members = decodeMembers(memberBytes);
-    const stored = { touch, conversation: { conversationId, kind, head, members } };
-    this.#cache.set(stored);
+    const stored = this.#tables.readConversation(conversationId);
+    if (stored !== undefined) this.#cache.set(stored);
     return stored;
   }
 
@@ -214,27 +178,20 @@ class LmdbInboxStore implements InboxStore {
       this.#unwritten.conversations.get(conversationId) ??
       this.#committing?.conversations.get(conversationId);
     if (held !== undefined) return { touch: held.touch, head: held.conversation.head };
-    const bytes = this.#heads.getBinaryFast(conversationId);
-    return bytes === undefined ? { touch: 0n, head: NO_HEAD } : decodeHead(bytes);
+    return this.#tables.readHead(conversationId) ?? { touch: 0n, head: NO_HEAD };
   }
 
   #findRow(userId: string, conversationId: string): StoredRow | undefined {
-    const held =
+    return (
       this.#unwritten.rows.get(userId)?.get(conversationId) ??
-      this.#committing?.rows.get(userId)?.get(conversationId);
-    if (held !== undefined) return held;
-    const bytes = this.#rows.getBinaryFast([userId, conversationId]);
-    return bytes === undefined ? undefined : decodeRow(bytes);
+      this.#committing?.rows.get(userId)?.get(conversationId) ??
+      this.#tables.readRow(userId, conversationId)
+    );
   }
 
   /** At most `limit` rows by conversation id; fewer only at the end. */
   #rowsAfter(userId: string, after: string, limit: number): [string, StoredRow][] {
-    const rows = new Map<string, StoredRow>();
-    const start = after === "" ? [userId] : [userId, after];
-    const range = { start, end: [userId, LAST_ID], exclusiveStart: true, limit };
-    for (const { key, value } of this.#rows.getRange(range)) {
-      rows.set(key[1] ?? "", decodeRow(value));
-    }
+    const rows = this.#tables.readRows(userId, after, limit);
     for (const unwritten of [this.#committing, this.#unwritten]) {
       for (const [conversationId, stored] of unwritten?.rows.get(userId) ?? []) {
         if (conversationId > after) rows.set(conversationId, stored);
@@ -274,8 +231,7 @@ class LmdbInboxStore implements InboxStore {
     this.#committing = committing;
     this.#unwritten = createUnwritten();
     try {
-      await this.#root.batch(() => this.#put(committing));
-      await this.#root.flushed;
+      await this.#tables.write(committing, this.#touch);
     } catch (error) {
       this.#committing = undefined;
       putBack(this.#unwritten, committing);
@@ -286,19 +242,5 @@ class LmdbInboxStore implements InboxStore {
     this.#backoff.reset();
     committing.durable.resolve();
     return this.#commitDelayMs;
-  }
-
-  #put({ conversations, membersChanged, rows }: Unwritten): void {
-    for (const [conversationId, stored] of conversations) {
-      this.#heads.put(conversationId, encodeHead(stored));
-      if (!membersChanged.has(conversationId)) continue;
-      this.#members.put(conversationId, encodeMembers(stored.conversation.members));
-    }
-    for (const [userId, byConversation] of rows) {
-      for (const [conversationId, stored] of byConversation) {
-        this.#rows.put([userId, conversationId], encodeRow(stored));
-      }
-    }
-    this.#meta.put("touch", encodeTouch(this.#touch));
   }
 }

@@ -1,0 +1,115 @@
+/** The tables of the LMDB file; what lies in them is drawn in `inbox-encoding.ts`. */
+import type { LogIdentity } from "@parley/platform/log/port";
+import { type Database, open } from "lmdb";
+import {
+  decodeHead,
+  decodeMembers,
+  decodeRow,
+  encodeHead,
+  encodeMembers,
+  encodeRow,
+  encodeTouch,
+  type StoredConversation,
+  type StoredHead,
+  type StoredRow,
+} from "./inbox-encoding.ts";
+import type { Unwritten } from "./unwritten.ts";
+
+export type InboxTables = {
+  /** The number of the last write that is in here. */
+  readTouch(): bigint;
+  readIdentity(): LogIdentity | undefined;
+  /** Durable when it resolves. */
+  writeIdentity(identity: LogIdentity): Promise<void>;
+  readHead(conversationId: string): StoredHead | undefined;
+  readConversation(conversationId: string): StoredConversation | undefined;
+  readRow(userId: string, conversationId: string): StoredRow | undefined;
+  /** A person's rows by conversation id, at most `limit`, after `conversationId` (empty: from the first). */
+  readRows(userId: string, conversationId: string, limit: number): Map<string, StoredRow>;
+  /** Writes all of it in one transaction; durable when it resolves. */
+  write(unwritten: Unwritten, touch: bigint): Promise<void>;
+  close(): Promise<void>;
+};
+
+/** Sorts behind every id. */
+const LAST_ID = "\uffff";
+
+/** Opens the file, or creates it. */
+export function openInboxTables(directory: string): InboxTables {
+  const encoding = "binary";
+  const root = open<Buffer, string>(rootOptions(directory));
+  const heads = root.openDB<Buffer, string>("heads", { encoding });
+  const members = root.openDB<Buffer, string>("members", { encoding });
+  const rows = root.openDB<Buffer, string[]>("rows", { encoding });
+  const meta = root.openDB<Buffer, string>("meta", { encoding });
+  const readHead = (conversationId: string) => {
+    // "Fast" buffers are the database's own until its next call: they are decoded at once.
+    const bytes = heads.getBinaryFast(conversationId);
+    return bytes === undefined ? undefined : decodeHead(bytes);
+  };
+
+  return {
+    readTouch: () => meta.get("touch")?.readBigUInt64LE(0) ?? 0n,
+    readIdentity() {
+      const bytes = meta.get("identity");
+      return bytes === undefined ? undefined : (JSON.parse(bytes.toString()) as LogIdentity);
+    },
+    async writeIdentity({ epoch, partitionCount }) {
+      await meta.put("identity", Buffer.from(JSON.stringify({ epoch, partitionCount })));
+      await root.flushed;
+    },
+    readHead,
+    readConversation(conversationId) {
+      const found = readHead(conversationId);
+      if (found === undefined) return undefined;
+      const bytes = members.getBinaryFast(conversationId);
+      if (bytes === undefined) throw new Error("A conversation has a head and no members.");
+      const { kind, touch, head } = found;
+      return { touch, conversation: { conversationId, kind, head, members: decodeMembers(bytes) } };
+    },
+    readRow(userId, conversationId) {
+      const bytes = rows.getBinaryFast([userId, conversationId]);
+      return bytes === undefined ? undefined : decodeRow(bytes);
+    },
+    readRows(userId, conversationId, limit) {
+      const start = conversationId === "" ? [userId] : [userId, conversationId];
+      const range = { start, end: [userId, LAST_ID], exclusiveStart: true, limit };
+      const found = new Map<string, StoredRow>();
+      for (const { key, value } of rows.getRange(range)) found.set(key[1] ?? "", decodeRow(value));
+      return found;
+    },
+    async write(unwritten, touch) {
+      await root.batch(() => {
+        putAll({ heads, members, rows }, unwritten);
+        meta.put("touch", encodeTouch(touch));
+      });
+      await root.flushed;
+    },
+    close: () => root.close(),
+  };
+}
+
+/** After a crash the store is what was flushed, whatever of later writes happens to be in the file. */
+function rootOptions(directory: string) {
+  return { path: directory, encoding: "binary" as const, safeRestore: true };
+}
+
+function putAll(
+  tables: {
+    readonly heads: Database<Buffer, string>;
+    readonly members: Database<Buffer, string>;
+    readonly rows: Database<Buffer, string[]>;
+  },
+  { conversations, membersChanged, rows }: Unwritten,
+): void {
+  for (const [conversationId, stored] of conversations) {
+    tables.heads.put(conversationId, encodeHead(stored));
+    if (!membersChanged.has(conversationId)) continue;
+    tables.members.put(conversationId, encodeMembers(stored.conversation.members));
+  }
+  for (const [userId, byConversation] of rows) {
+    for (const [conversationId, stored] of byConversation) {
+      tables.rows.put([userId, conversationId], encodeRow(stored));
+    }
+  }
+}
