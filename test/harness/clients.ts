@@ -28,6 +28,7 @@ export async function openPerson(
     transport: options.transport ?? "websocket",
     storage: options.storage,
     timing: quickTiming,
+    catchUpMessagesMax: 1_000, // nothing is left out of what a scenario misses
   });
   if (options.existing) await client.signIn({ username, password });
   else await client.signUp({ username, password });

@@ -85,13 +85,19 @@ export function createLedger(): Ledger {
       });
       for (const [text, place] of acks.get(conversationId) ?? []) {
         const entry = places.get(text);
-        assert.ok(entry, `${text} was acknowledged and is lost`);
+        const there = history[Number(place.seq) - 1];
+        const instead = there ? line(there) : `nothing; the last is ${history.at(-1)?.seq}`;
+        assert.ok(entry, `${text} was acknowledged at ${place.seq} and is lost; there is ${instead}`);
         assert.deepEqual([entry.seq, entry.messageId], [place.seq, place.messageId], text);
       }
       for (const entries of told.get(conversationId) ?? []) {
         const first = entries[0]?.seq ?? 1n;
         const expected = history.filter((entry) => entry.seq >= first).map(line);
-        assert.deepEqual(entries.map(line), expected, "a reader was told something else");
+        const told = entries.map(line);
+        const at = told.findIndex((entry, index) => entry !== expected[index]);
+        const differs = `a reader was told "${told[at]}" where history has "${expected[at]}"`;
+        assert.ok(at < 0, differs);
+        assert.equal(told.length, expected.length, "a reader was not told everything");
       }
     },
   };
