@@ -37,8 +37,7 @@ export function createAddresses(trustedProxies: readonly string[]): Addresses {
     },
     isLoopback(socketAddress, headers) {
       // A proxy on this machine makes everybody look local, so whoever was forwarded is not.
-      if (headers["x-forwarded-for"] !== undefined || headers["forwarded"] !== undefined)
-        return false;
+      if (headers["x-forwarded-for"] !== undefined || headers.forwarded !== undefined) return false;
       const address = plainAddress(socketAddress ?? "");
       return address === "::1" || address.startsWith("127.");
     },

@@ -5,7 +5,6 @@ import {
   type ClientFrame,
   type Goodbye,
   GoodbyeReason,
-  type MorePositions,
   type Open,
   type ServerFrame,
 } from "@parley/gen/parley/realtime/v1/frame_pb";
@@ -16,8 +15,8 @@ import type { DeviceCaller } from "@parley/platform/rpc/caller";
 import type { Logger } from "@parley/platform/telemetry/logger";
 import type { EventFrame } from "../outbound/event-frame.ts";
 import type { Outlet } from "../outbound/outlet.ts";
-import { type CatchUpDependencies, type CatchUpRequest, runCatchUp } from "./catch-up.ts";
-import { CatchUpWork } from "./catch-up-work.ts";
+import type { CatchUpDependencies } from "./catch-up.ts";
+import { CatchUps } from "./catch-ups.ts";
 import type { Answer, FrameHandler } from "./frame-handler.ts";
 import {
   createGoodbye,
@@ -25,12 +24,7 @@ import {
   goodbyeFrame,
   SessionRefusedError,
 } from "./goodbye.ts";
-import {
-  CLOSING_MS_MAX,
-  OPEN_MS_MAX,
-  SESSION_POSITIONS_MAX,
-  SESSIONS_PER_DEVICE_MAX,
-} from "./limits.ts";
+import { CLOSING_MS_MAX, OPEN_MS_MAX, SESSIONS_PER_DEVICE_MAX } from "./limits.ts";
 import type { PresenceWatches } from "./presence-watches.ts";
 import type { Registration } from "./registration.ts";
 import { caughtUpFrame, openedFrame, resyncFrame } from "./server-frames.ts";
@@ -62,23 +56,25 @@ export type OpenRequest = {
   readonly outletOf: (onOverflow: () => void) => Outlet;
 };
 
-/** Entries of a conversation that a device has nothing of, if it does not say. */
-const CATCH_UP_MESSAGES_DEFAULT = 50;
-
-type Positions = { readonly claimed: Map<string, number>; readonly messagesMax: number };
-
 export class Hub {
   readonly sessions = new SessionTable();
+  readonly catchUps: CatchUps;
   readonly #dependencies: HubDependencies;
-  /** Positions of sessions that have not told all of them; gone when catch-up starts. */
-  readonly #positions = new WeakMap<Session, Positions>();
   readonly #closing = new Set<Session>();
   #handleFrame: FrameHandler | undefined;
   #watches: Pick<PresenceWatches, "drop"> | undefined;
   draining = false;
 
   constructor(dependencies: HubDependencies) {
+    const { catchUp, log } = dependencies;
     this.#dependencies = dependencies;
+    this.catchUps = new CatchUps({
+      catchUp,
+      log,
+      announce: (session, skipped) => this.answer(session, caughtUpFrame(skipped)),
+      fail: (session) => this.end(session, GoodbyeReason.INTERNAL),
+      breach: (session, detail) => this.breach(session, detail),
+    });
   }
 
   /** Binds what needs the hub itself. */
@@ -111,7 +107,7 @@ export class Hub {
     session.deadlineMs = nowMs + OPEN_MS_MAX;
     this.#makeRoom(session);
     this.sessions.add(session);
-    this.#keepPositions(session, request.open);
+    this.catchUps.keepPositions(session, request.open);
     try {
       await registration.join(session);
     } catch (error) {
@@ -120,7 +116,7 @@ export class Hub {
     }
     if (session.ended) return session;
     outlet.frame(openedFrame(request.requestId, session, clock.nowMs()));
-    if (request.open.positionsComplete) this.#startFirstCatchUp(session);
+    if (request.open.positionsComplete) this.catchUps.startFirst(session);
     return session;
   }
 
@@ -158,33 +154,8 @@ export class Hub {
         this.slow(session);
         return;
       case "gap":
-        this.#repair(session, event);
+        this.catchUps.repair(session, event);
         return;
-    }
-  }
-
-  /** Takes further positions; false if they had been complete. */
-  addPositions(session: Session, more: MorePositions): boolean {
-    const positions = this.#positions.get(session);
-    if (positions === undefined) return false;
-    for (const { conversationId, seq } of more.positions) {
-      positions.claimed.set(conversationId, Number(seq));
-    }
-    if (positions.claimed.size > SESSION_POSITIONS_MAX) {
-      this.breach(session, `More than ${SESSION_POSITIONS_MAX} positions came.`);
-      return true;
-    }
-    session.deadlineMs = this.#dependencies.clock.nowMs() + OPEN_MS_MAX;
-    if (more.positionsComplete) this.#startFirstCatchUp(session);
-    return true;
-  }
-
-  /** Events passed the session by: what it missed is read from the inbox. */
-  catchUpAgain(session: Session): void {
-    if (session.state === "catching-up" && session.catchUp !== undefined) {
-      session.catchUp.headsWanted = true;
-    } else if (session.state === "live") {
-      this.#startCatchUp(session, new CatchUpWork({ headsWanted: true }), REPEATED, undefined);
     }
   }
 
@@ -262,49 +233,6 @@ export class Hub {
     }
   }
 
-  #keepPositions(session: Session, open: Open): void {
-    const claimed = new Map(
-      open.positions.map(({ conversationId, seq }) => [conversationId, Number(seq)]),
-    );
-    const messagesMax = open.catchUpMessagesMax || CATCH_UP_MESSAGES_DEFAULT;
-    this.#positions.set(session, { claimed, messagesMax });
-  }
-
-  #startFirstCatchUp(session: Session): void {
-    const request = this.#positions.get(session);
-    if (request === undefined) return;
-    this.#positions.delete(session);
-    const work = new CatchUpWork({ headsWanted: true });
-    this.#startCatchUp(session, work, request, (skipped) => caughtUpFrame(skipped));
-  }
-
-  /** An entry is missing in front of a live one: both are read from the timeline, in their order. */
-  #repair(session: Session, event: EventFrame): void {
-    const work = new CatchUpWork({ headsWanted: false });
-    work.raise(event.conversationId, event.seq);
-    this.#startCatchUp(session, work, REPEATED, undefined);
-  }
-
-  #startCatchUp(
-    session: Session,
-    work: CatchUpWork,
-    request: CatchUpRequest,
-    announce: ((skipped: Parameters<typeof caughtUpFrame>[0]) => ServerFrame) | undefined,
-  ): void {
-    session.state = "catching-up";
-    session.deadlineMs = 0;
-    session.catchUp = work;
-    runCatchUp(session, work, request, this.#dependencies.catchUp, (skipped) => {
-      session.catchUp = undefined;
-      session.state = "live";
-      if (announce !== undefined) this.answer(session, announce(skipped));
-    }).catch((error: unknown) => {
-      if (session.ended) return;
-      this.#dependencies.log.warn({ error }, "A session could not be caught up.");
-      this.end(session, GoodbyeReason.INTERNAL);
-    });
-  }
-
   #remove(session: Session): void {
     session.state = "ended";
     session.catchUp = undefined;
@@ -318,9 +246,6 @@ export class Hub {
     session.onEnd = undefined;
   }
 }
-
-/** Catching up a session that knows its positions: it is owed everything, and nothing is left out. */
-const REPEATED: CatchUpRequest = { claimed: new Map(), messagesMax: Number.POSITIVE_INFINITY };
 
 function refuse(
   reason: GoodbyeReason,

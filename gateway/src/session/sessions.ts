@@ -113,7 +113,7 @@ export function createSessions(
       actions: createFrameActions({ ...acting, verify, valuesOf, clock, log }),
       watches,
       breach: (session, detail) => hub.breach(session, detail),
-      addPositions: (session, more) => hub.addPositions(session, more),
+      addPositions: (session, more) => hub.catchUps.addPositions(session, more),
       onRefused: metrics.onRefused,
       isDraining: () => hub.draining,
     }),

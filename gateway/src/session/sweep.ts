@@ -45,7 +45,8 @@ export function createSweep(dependencies: SweepDependencies): Sweep {
   };
 
   const tick = async () => {
-    for (const session of await registration.tick(hub.sessions.all())) hub.catchUpAgain(session);
+    for (const session of await registration.tick(hub.sessions.all()))
+      hub.catchUps.startAgain(session);
   };
 
   const checkDevices = async () => {

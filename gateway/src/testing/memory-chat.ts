@@ -55,7 +55,10 @@ export class MemoryChat {
   readonly #byClientMessageId = new Map<string, ChatEntry>();
   #nextMessageId = 1000n;
 
-  createConversation(userIds: readonly string[], mode = EncryptionMode.SERVER_READABLE): string {
+  createConversation(
+    userIds: readonly string[],
+    mode: EncryptionMode = EncryptionMode.SERVER_READABLE,
+  ): string {
     const id = newUuid();
     const memberships = new Map<string, Membership[]>();
     this.conversations.set(id, { id, mode, entries: [], memberships });

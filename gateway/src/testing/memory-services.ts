@@ -50,11 +50,12 @@ export type MemoryServices = {
 
 const READ_BYTES_MAX = 1024 * 1024;
 
-export async function createMemoryServices(): Promise<MemoryServices> {
+/** `given` saves making keys for a test that makes many of these. */
+export async function createMemoryServices(given?: TokenMint): Promise<MemoryServices> {
   const services: MemoryServices = {
     chat: new MemoryChat(),
     registry: new MemoryRegistry(),
-    mint: await createTokenMint(),
+    mint: given ?? (await createTokenMint()),
     revokedDevices: new Set(),
     hiddenUsers: new Set(),
     typing: [],

@@ -1,0 +1,104 @@
+/** When sessions catch up: first with the positions that they come with, and again when something was missed. */
+import type { MorePositions, Open, SkippedRange } from "@parley/gen/parley/realtime/v1/frame_pb";
+import type { Logger } from "@parley/platform/telemetry/logger";
+import type { EventFrame } from "../outbound/event-frame.ts";
+import { type CatchUpDependencies, type CatchUpRequest, runCatchUp } from "./catch-up.ts";
+import { CatchUpWork } from "./catch-up-work.ts";
+import { OPEN_MS_MAX, SESSION_POSITIONS_MAX } from "./limits.ts";
+import type { Session } from "./session.ts";
+
+export type CatchUpsDependencies = {
+  readonly catchUp: CatchUpDependencies;
+  readonly log: Logger;
+  /** Puts `caught_up` into the session's queue. */
+  readonly announce: (session: Session, skipped: SkippedRange[]) => void;
+  /** Ends a session that could not be caught up. */
+  readonly fail: (session: Session) => void;
+  /** Ends a session whose client broke the protocol. */
+  readonly breach: (session: Session, detail: string) => void;
+};
+
+/** Entries of a conversation that a device has nothing of, if it does not say. */
+const MESSAGES_DEFAULT = 50;
+
+/** A session that knows its positions is owed everything: nothing is left out. */
+const REPEATED: CatchUpRequest = { claimed: new Map(), messagesMax: Number.POSITIVE_INFINITY };
+
+type Positions = { readonly claimed: Map<string, number>; readonly messagesMax: number };
+
+export class CatchUps {
+  readonly #dependencies: CatchUpsDependencies;
+  /** Of sessions that have not told all of their positions; gone when catch-up starts. */
+  readonly #positions = new WeakMap<Session, Positions>();
+
+  constructor(dependencies: CatchUpsDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** Keeps the positions that a session comes with. */
+  keepPositions(session: Session, open: Open): void {
+    const claimed = new Map(
+      open.positions.map(({ conversationId, seq }) => [conversationId, Number(seq)]),
+    );
+    this.#positions.set(session, {
+      claimed,
+      messagesMax: open.catchUpMessagesMax || MESSAGES_DEFAULT,
+    });
+  }
+
+  /** Takes further positions; false if they had been complete. */
+  addPositions(session: Session, more: MorePositions): boolean {
+    const positions = this.#positions.get(session);
+    if (positions === undefined) return false;
+    for (const { conversationId, seq } of more.positions) {
+      positions.claimed.set(conversationId, Number(seq));
+    }
+    if (positions.claimed.size > SESSION_POSITIONS_MAX) {
+      this.#dependencies.breach(session, `More than ${SESSION_POSITIONS_MAX} positions came.`);
+      return true;
+    }
+    session.deadlineMs = this.#dependencies.catchUp.clock.nowMs() + OPEN_MS_MAX;
+    if (more.positionsComplete) this.startFirst(session);
+    return true;
+  }
+
+  /** Starts with the positions that were kept; `caught_up` follows. */
+  startFirst(session: Session): void {
+    const request = this.#positions.get(session);
+    if (request === undefined) return;
+    this.#positions.delete(session);
+    this.#start(session, new CatchUpWork({ headsWanted: true }), request, true);
+  }
+
+  /** Events passed the session by: what it missed is read from the inbox. */
+  startAgain(session: Session): void {
+    if (session.state === "catching-up" && session.catchUp !== undefined) {
+      session.catchUp.headsWanted = true;
+    } else if (session.state === "live") {
+      this.#start(session, new CatchUpWork({ headsWanted: true }), REPEATED, false);
+    }
+  }
+
+  /** An entry is missing in front of a live one: both are read from the timeline, in their order. */
+  repair(session: Session, event: EventFrame): void {
+    const work = new CatchUpWork({ headsWanted: false });
+    work.raise(event.conversationId, event.seq);
+    this.#start(session, work, REPEATED, false);
+  }
+
+  #start(session: Session, work: CatchUpWork, request: CatchUpRequest, announced: boolean): void {
+    const { announce, catchUp, fail, log } = this.#dependencies;
+    session.state = "catching-up";
+    session.deadlineMs = 0;
+    session.catchUp = work;
+    runCatchUp(session, work, request, catchUp, (skipped) => {
+      session.catchUp = undefined;
+      session.state = "live";
+      if (announced) announce(session, skipped);
+    }).catch((error: unknown) => {
+      if (session.ended) return;
+      log.warn({ error }, "A session could not be caught up.");
+      fail(session);
+    });
+  }
+}
