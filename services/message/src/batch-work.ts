@@ -135,8 +135,9 @@ export class BatchWork {
   }
 
   #take(record: ApplicableRecord, logRecord: LogRecord, applied: Applied): RecordOutcome {
-    if (applied.state === undefined) return { kind: "refused", reason: applied.reason };
-    const work = this.#workOf(applied.state);
+    const { state } = applied;
+    if (state === undefined) return refusedWithoutState(applied);
+    const work = this.#workOf(state);
     const { offset, appendTimeMs } = logRecord;
     switch (applied.kind) {
       case "accepted": {
@@ -188,6 +189,11 @@ export class BatchWork {
     this.#conversations.set(state.conversationId, work);
     return work;
   }
+}
+
+function refusedWithoutState(applied: Applied): RecordOutcome {
+  const reason = applied.kind === "refused" ? applied.reason : "CONVERSATION_NOT_FOUND";
+  return { kind: "refused", reason };
 }
 
 function takeProcessed(

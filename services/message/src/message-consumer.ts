@@ -13,6 +13,7 @@ import type { RecordOutcome } from "./batch-work.ts";
 import type { ConversationCache } from "./conversation-cache.ts";
 import { createDispatchProgress, type DispatchProgress } from "./dispatch-progress.ts";
 import type { Dispatcher } from "./dispatcher.ts";
+import { RULES, type Rules } from "./domain/rules.ts";
 import { checkPartition } from "./log-check.ts";
 import type { MessageMetrics } from "./metrics.ts";
 import type { OutcomeWaiters } from "./outcome-waiters.ts";
@@ -31,6 +32,8 @@ export type MessageConsumerDependencies = {
   readonly telemetry: Pick<Telemetry, "log" | "tracer">;
   readonly clock: Clock;
   readonly health?: Health | undefined;
+  /** Default: the rules of this version. */
+  readonly rules?: Rules;
 };
 
 export type MessageConsumer = AsyncDisposable & {
@@ -139,9 +142,10 @@ class Consumer implements MessageConsumer {
   }
 
   async #apply(held: Partition, batch: LogBatch): Promise<void> {
-    const { store, metrics, clock } = this.#dependencies;
+    const { store, metrics, clock, rules = RULES } = this.#dependencies;
     const startTimeMs = clock.nowMs();
-    const applied = await applyBatch({ store, cached: (id) => this.#cached(id) }, batch);
+    const cached = (conversationId: string) => this.#cached(conversationId);
+    const applied = await applyBatch({ store, cached, rules }, batch);
     if (applied.outcomes.length > 0) {
       const spans = this.#startSpans(applied, startTimeMs);
       await this.#write(held, batch, applied, spans);
@@ -167,9 +171,7 @@ class Consumer implements MessageConsumer {
     spans: readonly Span[],
   ): Promise<void> {
     const { store, telemetry } = this.#dependencies;
-    for (const { entries } of applied.fanout) {
-      for (const entry of entries) held.progress.open(Number(entry.offset));
-    }
+    for (const offset of offsetsToDispatch(applied)) held.progress.open(offset);
     const { endOffset, conversations, parked } = applied;
     const replayOffset = held.progress.lowestOpen ?? endOffset;
     const checkpoint = { replayOffset, endOffset };
@@ -266,6 +268,14 @@ class Consumer implements MessageConsumer {
   #reportStore(error: unknown): void {
     this.#dependencies.telemetry.log.error({ error }, "The message store refused a write.");
   }
+}
+
+/** In order, as the progress wants them: entries come grouped by conversation. */
+function offsetsToDispatch(applied: AppliedBatch): readonly number[] {
+  const offsets = applied.fanout.flatMap(({ entries }) =>
+    entries.map(({ offset }) => Number(offset)),
+  );
+  return applied.fanout.length > 1 ? offsets.sort((a, b) => a - b) : offsets;
 }
 
 function replayOffsetOf(held: Partition): number {

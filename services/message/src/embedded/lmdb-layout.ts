@@ -152,8 +152,8 @@ export function decodeHead(
   checkLayout(value);
   return {
     conversationId,
-    kind: value.readUInt8(1),
-    encryptionMode: value.readUInt8(2),
+    kind: value.readUInt8(1) as ConversationState["kind"],
+    encryptionMode: value.readUInt8(2) as ConversationState["encryptionMode"],
     directUserIds:
       value.byteLength === HEAD_BYTES ? [] : value.toString("utf8", HEAD_BYTES).split("\n"),
     lastSeq: readSafe(value, 3),
