@@ -81,6 +81,7 @@ test("a gateway that does not answer is given up, and taken up again when it doe
   gateway.mode = "ready";
   await deliver("b");
   assert.deepEqual(taken(), ["b"]);
+  assert.deepEqual(gateway.streams, [[], [1n]], "the dead stream is left behind");
 });
 
 test("disposing gives up what waits for a gateway that is gone", async () => {

@@ -123,6 +123,20 @@ export function runInboxStoreContract(
       assert.deepEqual(conversation?.members.userIds, ["ann", "bob"]);
     });
 
+    it("takes newer members with an older head, and keeps the head", async () => {
+      await using fixture = await create();
+      const { store } = fixture;
+      await writeAll(store, groupAt(1, ["ann"], headAt(9)));
+      const later = groupAt(1, ["ann"], headAt(4));
+      assert.ok(later.conversation !== undefined);
+      const change = { version: 2n, seq: 4n, joined: ["bob"], left: [] };
+      const members = changeMembers(later.conversation.members, change);
+      await writeAll(store, { ...later, conversation: { ...later.conversation, members } });
+      const conversation = await store.readConversation(uuid(1));
+      assert.deepEqual(conversation?.head, headAt(9));
+      assert.deepEqual(conversation?.members.userIds, ["ann", "bob"]);
+    });
+
     it("ends at the same state whatever the order of heads, also across a restart", async () => {
       const seqs = fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 20 });
       await fc.assert(

@@ -1,11 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import type { WatchPresenceRequestSchema } from "@parley/gen/parley/internal/presence/v1/session_registry_service_pb";
+import type { HandlerContext } from "@connectrpc/connect";
+import {
+  type WatchPresenceRequest,
+  WatchPresenceRequestSchema,
+} from "@parley/gen/parley/internal/presence/v1/session_registry_service_pb";
 import { type Presence, PresenceStatus } from "@parley/gen/parley/presence/v1/presence_pb";
+import { createDeferred } from "@parley/platform/async/deferred";
 import { createAsyncQueue } from "@parley/platform/async/queue";
+import type { PresenceState } from "../domain/presence-rules.ts";
 import { createTestService, type TestService, userOf } from "../testing/test-service.ts";
+import { createWatchPresence } from "./watch-presence.ts";
 
 type Request = MessageInitShape<typeof WatchPresenceRequestSchema>;
 
@@ -107,6 +114,43 @@ test("a gateway that does not read gets the newest state of each person, and not
   // 16 answers wait in the transport; everything else was taken together.
   assert.ok(states < 20 * 600, `${states} states for 60,300 changes`);
   await watch.end();
+});
+
+test("what waited for a person who is no longer watched is dropped", async () => {
+  const requests = createAsyncQueue<WatchPresenceRequest>({ max: 10 });
+  const told = createDeferred<void>();
+  let report: ((state: PresenceState) => void) | undefined;
+  const handler = createWatchPresence({
+    stopSignal: new AbortController().signal,
+    registry: {
+      watch(onState) {
+        report = onState;
+        const size = 0;
+        const add = async () => told.resolve();
+        return { add, remove: () => undefined, size, [Symbol.dispose]: () => undefined };
+      },
+    },
+  });
+  const context = { signal: new AbortController().signal } as HandlerContext;
+  const responses = handler(requests, context) as AsyncGenerator<{ presences: Presence[] }>;
+  const first = responses.next();
+  requests.push(create(WatchPresenceRequestSchema, { addedUserIds: ["ann", "bob"] }));
+  await told.promise;
+  report?.({ userId: "ann", status: "offline", lastSeenTimeMs: undefined });
+  await first;
+  // From here on nothing is read for a while.
+  for (const userId of ["ann", "bob"]) {
+    report?.({ userId, status: "online", lastSeenTimeMs: undefined });
+  }
+  requests.push(create(WatchPresenceRequestSchema, { removedUserIds: ["bob"] }));
+  requests.close();
+  await new Promise((resolve) => setImmediate(resolve));
+  const second = (await responses.next()).value as { presences: Presence[] };
+  assert.deepEqual(
+    second.presences.map(({ userId }) => userId),
+    ["ann"],
+  );
+  assert.equal((await responses.next()).done, true);
 });
 
 test("the end of the service ends the stream", async () => {
