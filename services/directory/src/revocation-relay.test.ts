@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { silentTelemetry } from "@parley/platform/telemetry/telemetry";
 import { createRevocationRelay } from "./revocation-relay.ts";
 
@@ -13,8 +14,13 @@ function createParts(entries: Entry[]) {
     calls,
     /** What the next calls do; nothing more means success. */
     behaviours: [] as (() => Promise<void>)[],
+    /** Called with each read of the outbox. */
+    onRead: () => {},
     outbox: {
-      listRevocations: async (limit: number) => entries.slice(0, limit),
+      async listRevocations(limit: number) {
+        parts.onRead();
+        return entries.slice(0, limit);
+      },
       async deleteRevocations(deviceIds: readonly string[]) {
         const kept = entries.filter((entry) => !deviceIds.includes(entry.deviceId));
         entries.splice(0, entries.length, ...kept);
@@ -91,7 +97,12 @@ test("what is revoked while a person is served is served next", async () => {
   relay.start();
   await begun.promise;
   parts.entries.push({ userId: "ada", deviceId: "2" });
+  const read = Promise.withResolvers<void>();
+  parts.onRead = read.resolve;
   const second = relay.waitEnded(["2"]);
+  // The relay sees the new entry while the person is served, and has to come back to it.
+  await read.promise;
+  await setImmediate();
   first.resolve();
   await second;
   assert.deepEqual(parts.calls.at(-1), { userId: "ada", deviceIds: ["2"] });

@@ -109,7 +109,8 @@ test("a made-up or altered token is invalid and signs nobody out", async () => {
   await using fixture = await createAccountFixture();
   const { tokens } = await fixture.person("grace");
   const bytes = Buffer.from(tokens.refreshToken, "base64url");
-  const altered = Array.from({ length: bytes.length }, (_, index) => {
+  // One byte of each field; that any byte counts is tested where tokens are read.
+  const altered = [0, 1, 17, 21, 25, 57].map((index) => {
     const copy = Buffer.from(bytes);
     copy[index] = (copy[index] ?? 0) ^ 1;
     return copy.toString("base64url");

@@ -70,6 +70,8 @@ test("transactions run one after the other, and nobody's statement runs inside o
           .values(key(`${before} a`))
           .execute();
         reads.push(count(database.db));
+        // Gives the read every opportunity to come in between.
+        for (let round = 0; round < 5; round++) await count(trx);
         await trx
           .insertInto("server_keys")
           .values(key(`${before} b`))
