@@ -52,7 +52,7 @@ it(`survives ${ROUNDS} losses of power under load`, { timeout: 300_000 }, async 
       await sleep(random() * 200);
       disk.cutPower();
       await cp(join(data, "directory"), join(survivors, "directory"), { recursive: true });
-      await server[Symbol.asyncDispose]().catch(() => undefined); // parts fail to end on a dead disk
+      await Promise.resolve(server[Symbol.asyncDispose]()).catch(() => undefined); // parts fail to end on a dead disk
       await rm(data, { recursive: true });
       await rename(survivors, data);
       disk = disk.afterPowerLoss(random);

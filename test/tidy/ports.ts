@@ -5,7 +5,16 @@ import { resolveImport, type SourceFile } from "./sources.ts";
  * Contract suites whose port has no engine adapter yet. The engine adapters (Kafka, Cassandra, MySQL, Redis)
  * are the next step of the project; each one that lands takes its line out of this list.
  */
-const awaitingEngine: readonly string[] = [];
+const awaitingEngine: readonly string[] = [
+  "platform/src/log/port.contract.ts",
+  "services/directory/src/account-ports.contract.ts",
+  "services/directory/src/contact-ports.contract.ts",
+  "services/directory/src/conversation-ports.contract.ts",
+  "services/directory/src/invite-outbox.contract.ts",
+  "services/fanout/src/ports.contract.ts",
+  "services/message/src/ports.contract.ts",
+  "services/presence/src/ports.contract.ts",
+];
 
 /** Suites that are no ports: they have other implementations than embedded and engine, named here. */
 const otherSuites: Record<string, string> = {
