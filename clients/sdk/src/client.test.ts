@@ -47,7 +47,13 @@ for (const transport of roads) {
       bob.conversation(chat.id).setTyping(true);
       assert.deepEqual(
         { ...(await typing), $typeName: undefined, noticeTime: undefined },
-        { conversationId: chat.id, userId: bob.userId, typing: true, $typeName: undefined, noticeTime: undefined },
+        {
+          conversationId: chat.id,
+          userId: bob.userId,
+          typing: true,
+          $typeName: undefined,
+          noticeTime: undefined,
+        },
       );
 
       const present = nextEvent(ana, "presence", (p) => p.userId === bob.userId);

@@ -1,16 +1,9 @@
 /** Everything of one person's client that lives while they are signed in, wired by hand. */
 import { create, fromBinary } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Client, Code } from "@connectrpc/connect";
-import {
-  type Message,
-  MessageSchema,
-  type Receipt,
-} from "@parley/gen/parley/message/v1/message_pb";
+import type { Message, Receipt } from "@parley/gen/parley/message/v1/message_pb";
 import {
   type MessageService,
-  type SendMessageRequest,
-  SendMessageRequestSchema,
   type SendMessageResponse,
   SendMessageResponseSchema,
   UpdateReceiptRequestSchema,
@@ -26,6 +19,7 @@ import { createPresenceWatch, type PresenceWatch } from "./live/presence-watch.t
 import { createReceipts, type Receipts } from "./live/receipts.ts";
 import { createTyping, type Typing } from "./live/typing.ts";
 import { Outbox } from "./outbox/outbox.ts";
+import { ownEntry, toRequest } from "./outbox/send-message.ts";
 import { Connector } from "./session/connector.ts";
 import type { Road, RoadName } from "./session/road.ts";
 import type { RoadChooser } from "./session/road-chooser.ts";
@@ -271,19 +265,7 @@ export class Engine {
     const account = this.#dependencies.tokens.account;
     if (!account) return;
     this.synchronizer.offerOwn(conversationId, response.seq, (previous) =>
-      create(MessageSchema, {
-        conversationId,
-        seq: response.seq,
-        messageId: response.messageId,
-        senderUserId: account.userId,
-        senderDeviceId: account.deviceId,
-        clientMessageId: send.clientMessageId,
-        ...(response.acceptTime ? { acceptTime: response.acceptTime } : {}),
-        clientTime: timestampFromMs(send.clientTimeMs),
-        unreadOrdinal: previous.unreadOrdinal + (send.silent ? 0n : 1n),
-        membershipVersion: previous.membershipVersion,
-        body: { case: "payload", value: send.payload },
-      }),
+      ownEntry(send, response, account, previous),
     );
   }
 
@@ -312,14 +294,4 @@ export class Engine {
   #wakeWaiters(): void {
     for (const waiter of [...this.#waiters]) waiter();
   }
-}
-
-function toRequest(send: StoredSend): SendMessageRequest {
-  return create(SendMessageRequestSchema, {
-    conversationId: send.conversationId,
-    clientMessageId: send.clientMessageId,
-    body: { case: "payload", value: send.payload },
-    clientTime: timestampFromMs(send.clientTimeMs),
-    silent: send.silent,
-  });
 }

@@ -7,7 +7,7 @@ import type { Message, Receipt } from "@parley/gen/parley/message/v1/message_pb"
 import type { Presence } from "@parley/gen/parley/presence/v1/presence_pb";
 import type { ParleyError } from "./errors.ts";
 import type { TypingEvent } from "./live/typing.ts";
-import type { SendEvent } from "./outbox/outbox.ts";
+import type { SendEvent } from "./outbox/outbox-dependencies.ts";
 import type { ConnectionState } from "./session/connector.ts";
 import type { SeqRange } from "./storage/client-storage.ts";
 

@@ -1,7 +1,7 @@
 /** The Parley client for browsers and Node. */
 export { Code } from "@connectrpc/connect";
 export type { Authentication } from "./auth/sign-in.ts";
-export { type Account, createParleyClient, type ParleyClient } from "./client.ts";
+export { createParleyClient } from "./client.ts";
 export {
   decodeContent,
   deletionContent,
@@ -21,8 +21,10 @@ export type { ClientEvents } from "./events.ts";
 export type { HistoryOptions, HistoryPage } from "./history.ts";
 export type { TypingEvent } from "./live/typing.ts";
 export type { ClientOptions, DeviceOptions } from "./options.ts";
-export { OUTBOX_MESSAGES_MAX, type SendEvent } from "./outbox/outbox.ts";
+export { OUTBOX_MESSAGES_MAX } from "./outbox/outbox.ts";
+export type { SendEvent } from "./outbox/outbox-dependencies.ts";
 export type { SendHandle, SendState } from "./outbox/send-handle.ts";
+export type { Account, ParleyClient } from "./parley-client.ts";
 export type { ServiceClients } from "./rpc/service-clients.ts";
 export type { ConnectionState } from "./session/connector.ts";
 export type { RoadName } from "./session/road.ts";

@@ -10,6 +10,7 @@ import { createBackoff } from "../async/backoff.ts";
 import { sleep } from "../async/sleep.ts";
 import { clientError, isTransient, type ParleyError, toParleyError } from "../errors.ts";
 import type { ClientStorage, StoredSend } from "../storage/client-storage.ts";
+import type { OutboxDependencies } from "./outbox-dependencies.ts";
 import {
   createItem,
   type OutboxItem,
@@ -32,31 +33,6 @@ const RETRY_INITIAL_MS = 250;
 const RETRY_MAX_MS = 15_000;
 /** Places in the outbox per ms of the clock, so that places grow from one run to the next. */
 const ORDERS_PER_MS = 1_000;
-
-export type SendEvent = {
-  readonly clientMessageId: string;
-  readonly conversationId: string;
-  readonly state: SendState;
-  /** Set when `state` is `sent`. */
-  readonly response: SendMessageResponse | undefined;
-  /** Why it was refused, or why the last attempt failed. */
-  readonly error: ParleyError | undefined;
-};
-
-export type OutboxDependencies = {
-  readonly storage: Pick<ClientStorage, "write">;
-  readonly deviceId: () => string;
-  /** True if an attempt makes sense now. */
-  readonly isReady: () => boolean;
-  /** Resolves when an attempt makes sense: a session is open, or none is wanted. */
-  readonly ready: (signal: AbortSignal) => Promise<void>;
-  readonly deliver: (send: StoredSend) => Promise<SendMessageResponse>;
-  /** The server has the message; called before its promise resolves. */
-  readonly onAccepted: (send: StoredSend, response: SendMessageResponse) => void;
-  readonly onChange: (event: SendEvent) => void;
-  readonly now: () => number;
-  readonly random: () => number;
-};
 
 /** Sends what is put into it. */
 export class Outbox {
@@ -109,7 +85,7 @@ export class Outbox {
       order: this.#nextOrder(),
       deviceId: ready ? this.#dependencies.deviceId() : "",
       firstAttemptMs: ready ? this.#dependencies.now() : 0,
-      failure: undefined,
+      failure: null,
     };
     const item = this.#createItem(stored, this.#dependencies.storage.write({ sends: [stored] }));
     this.#enqueue(item);
@@ -264,7 +240,7 @@ export class Outbox {
     const send = {
       ...item.send,
       order: this.#nextOrder(),
-      failure: undefined,
+      failure: null,
       // The person decided to send again although a duplicate is possible.
       ...(unknown ? { firstAttemptMs: 0, deviceId: "" } : {}),
     };

@@ -50,7 +50,7 @@ export function createItem(
   // Nobody has to look at the promise: the state and the event tell the same.
   result.promise.catch(() => {});
   stored.catch(() => {});
-  const error = send.failure && fromFailure(send.failure);
+  const error = send.failure ? fromFailure(send.failure) : undefined;
   if (error) result.reject(error);
   const item: OutboxItem = {
     send,

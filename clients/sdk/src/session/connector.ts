@@ -17,6 +17,7 @@ import { goodbyeError, isFinal } from "./goodbye.ts";
 import { type LiveSession, openLiveSession, type SessionEnd } from "./live-session.ts";
 import type { Road, RoadName } from "./road.ts";
 import type { RoadChooser } from "./road-chooser.ts";
+import { probeBetterRoads } from "./road-probe.ts";
 
 /** What the contract takes in one frame. */
 const POSITIONS_PER_FRAME_MAX = 1_000;
@@ -57,13 +58,6 @@ export type ConnectorDependencies = {
   readonly onResync: (waitingFrames: number) => void;
   /** A road led to a session, to be remembered. */
   readonly onRoad: (road: RoadName) => void;
-};
-
-type Probe = {
-  /** A session that opened on a better road; never settles otherwise. */
-  readonly found: Promise<LiveSession>;
-  /** Ends probing, and every probed session but the adopted one. */
-  stop(adopted?: LiveSession): void;
 };
 
 /** Keeps a session open between `connect` and `disconnect`. */
@@ -214,7 +208,11 @@ export class Connector {
     const openedMs = now();
     const onAbort = () => session.close();
     signal.addEventListener("abort", onAbort, { once: true });
-    const probe = this.#probeBetter(session);
+    const probe = probeBetterRoads({
+      roads: chooser.better(session.road),
+      intervalMs: timing.betterRoadMs,
+      open: async (name) => this.#openOn(name, await this.#dependencies.tokens.accessToken()),
+    });
     const end = await Promise.race([session.ended, probe.found]);
     this.#session = undefined;
     signal.removeEventListener("abort", onAbort);
@@ -276,43 +274,6 @@ export class Connector {
     signal.removeEventListener("abort", onAbort);
     this.#pause = undefined;
     signal.throwIfAborted();
-  }
-
-  /** While in a session on a lesser road, tries the better ones from time to time. */
-  #probeBetter(session: LiveSession): Probe {
-    const { chooser, timing, tokens } = this.#dependencies;
-    const better = chooser.better(session.road);
-    let stopped = false;
-    let probed: LiveSession | undefined;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const found = new Promise<LiveSession>((resolve) => {
-      const plan = () => {
-        timer = setTimeout(async () => {
-          for (const name of better) {
-            if (stopped) return;
-            try {
-              const accessToken = await tokens.accessToken();
-              if (stopped) return;
-              probed = this.#openOn(name, accessToken);
-              await probed.opened;
-              return resolve(probed);
-            } catch {
-              // Still closed; the present road goes on.
-            }
-          }
-          if (!stopped) plan();
-        }, timing.betterRoadMs);
-      };
-      if (better.length > 0) plan();
-    });
-    return {
-      found,
-      stop(adopted) {
-        stopped = true;
-        clearTimeout(timer);
-        if (probed !== adopted) probed?.close();
-      },
-    };
   }
 }
 

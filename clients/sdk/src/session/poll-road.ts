@@ -77,9 +77,8 @@ async function poll(
   const { sessionId } = answer;
   onSession(sessionId);
   let acknowledgedCursor = 0n;
-  for (;;) {
+  while (!signal.aborted) {
     for (const frame of answer.frames) {
-      if (signal.aborted) return;
       handlers.onFrame(frame);
       if (frame.frame.case === "goodbye") return;
     }

@@ -52,10 +52,12 @@ export type StoredSend = {
   readonly deviceId: string;
   /** When the first attempt was made, in ms since 1970; 0 before it. */
   readonly firstAttemptMs: number;
-  /** Why the server refused it; undefined while it waits. */
-  readonly failure:
-    | { readonly code: number; readonly reason: string; readonly message: string }
-    | undefined;
+  /** Why the server refused it; null while it waits. */
+  readonly failure: {
+    readonly code: number;
+    readonly reason: string;
+    readonly message: string;
+  } | null;
 };
 
 /** Everything but the entries. */

@@ -92,7 +92,7 @@ function firstWaiting<E extends Ordered>(
   return end;
 }
 
-/** What has to be read before anything further may be shown; undefined if nothing is missing. */
+/** What has to be read before anything further may be shown, after `takeReady`; undefined if nothing is missing. */
 export function gapOf<E extends Ordered>(timeline: Timeline<E>): SeqRange | undefined {
   if (timeline.seen <= timeline.position) return undefined;
   let last = timeline.seen;

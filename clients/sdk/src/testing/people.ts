@@ -1,7 +1,8 @@
 /** Signed-in clients for tests. */
-import { createParleyClient, type ParleyClient } from "../client.ts";
+import { createParleyClient } from "../client.ts";
 import type { ClientEvents } from "../events.ts";
 import type { ClientOptions } from "../options.ts";
+import type { ParleyClient } from "../parley-client.ts";
 import { defaultTiming, type Timing } from "../timing.ts";
 import type { TestServer } from "./test-server.ts";
 

@@ -179,6 +179,7 @@ function waitForFrame(entry: Polled, waitMs: number, signal: AbortSignal): Promi
     const timer = setTimeout(done, waitMs);
     signal.addEventListener("abort", done, { once: true });
     entry.wake = done;
+    if (signal.aborted) done();
   });
 }
 

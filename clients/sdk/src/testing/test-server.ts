@@ -4,13 +4,12 @@
  */
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { Code, type HandlerContext } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { RoadName } from "../session/road.ts";
-import { refusal, type TestDevice, TestModel } from "./test-model.ts";
-import { registerRealtime, serveWebSockets } from "./test-realtime.ts";
-import { registerServices } from "./test-services.ts";
-import { TestSessions } from "./test-sessions.ts";
+import type { TestModel } from "./test-model.ts";
+import { serveWebSockets } from "./test-realtime.ts";
+import type { TestSessions } from "./test-sessions.ts";
+import { createTestWorld, registerWorld } from "./test-world.ts";
 
 export type TestServer = {
   readonly url: string;
@@ -28,23 +27,9 @@ export type TestServer = {
 };
 
 export async function startTestServer(): Promise<TestServer> {
-  const model = new TestModel();
-  const sessions = new TestSessions(model);
-  const closedRoads = new Set<RoadName>();
-  const calls = new Map<string, number>();
-  const deviceOf = (context: HandlerContext): TestDevice => {
-    const header = context.requestHeader.get("Authorization") ?? "";
-    if (!header.startsWith("Bearer "))
-      throw refusal(Code.Unauthenticated, "TOKEN_MISSING", "None.");
-    return model.authenticate(header.slice("Bearer ".length));
-  };
-  const world = { model, sessions, closedRoads, calls, deviceOf };
-  const adapter = connectNodeAdapter({
-    routes(router) {
-      registerServices(router, world);
-      registerRealtime(router, world);
-    },
-  });
+  const world = createTestWorld();
+  const { model, sessions, closedRoads, calls } = world;
+  const adapter = connectNodeAdapter({ routes: (router) => registerWorld(router, world) });
   let server: Server | undefined;
   let endSockets = () => {};
   let port = 0;

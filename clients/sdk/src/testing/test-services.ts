@@ -265,6 +265,10 @@ function registerMessages(router: ConnectRouter, world: ServiceWorld): void {
     sendMessage: (request, context) => sessions.send(deviceOf(context), request),
     listMessages({ conversationId, fromSeq, direction, pageSize }, context) {
       calls.set("listMessages", (calls.get("listMessages") ?? 0) + 1);
+      if ((sessions.faults.failListMessages ?? 0) > 0) {
+        sessions.faults.failListMessages = (sessions.faults.failListMessages ?? 0) - 1;
+        throw refusal(Code.Unavailable, "UNAVAILABLE", "Not now.");
+      }
       const { userId } = deviceOf(context);
       const entries = model.readable(model.conversation(conversationId, userId), userId);
       const count = Math.min(pageSize === 0 ? 50 : pageSize, 200);

@@ -31,6 +31,8 @@ export type Faults = {
   loseAnswer?: ((request: SendMessageRequest) => boolean) | undefined;
   /** Replaces live events on their way to a session: loses, repeats, reorders them. */
   mangle?: ((events: readonly Event[]) => readonly Event[]) | undefined;
+  /** How many of the next `ListMessages` fail. */
+  failListMessages?: number;
   /** True holds live events back until `flushHeld`. */
   hold?: boolean;
 };
@@ -49,7 +51,7 @@ export type TestSession = {
   held: Event[];
 };
 
-type ServerFrameInit = MessageInitShape<typeof ServerFrameSchema>["frame"];
+type ServerFrameInit = Exclude<MessageInitShape<typeof ServerFrameSchema>, ServerFrame>["frame"];
 
 export class TestSessions {
   readonly sessions = new Map<string, TestSession>();
@@ -131,7 +133,7 @@ export class TestSessions {
   /** Carries a frame out; the answer, or undefined where there is none. */
   handle(session: TestSession, { requestId, frame }: ClientFrame): ServerFrame | undefined {
     const answer = (value: ServerFrameInit) =>
-      create(ServerFrameSchema, { requestId, frame: value });
+      create(ServerFrameSchema, frameInit(requestId, value));
     try {
       switch (frame.case) {
         case "morePositions":
@@ -299,7 +301,7 @@ export class TestSessions {
   }
 
   #send(session: TestSession, requestId: bigint, frame: ServerFrameInit): void {
-    if (!session.over) session.deliver(create(ServerFrameSchema, { requestId, frame }));
+    if (!session.over) session.deliver(create(ServerFrameSchema, frameInit(requestId, frame)));
   }
 
   /** Sends a frame of any kind to every session. */
@@ -331,6 +333,10 @@ export class TestSessions {
     this.sessions.delete(session.id);
     if (!this.online(session.device.userId)) this.#tellPresence(session.device.userId);
   }
+}
+
+function frameInit(requestId: bigint, frame: ServerFrameInit) {
+  return frame === undefined ? { requestId } : { requestId, frame };
 }
 
 function toRefused(error: ConnectError) {
