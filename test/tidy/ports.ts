@@ -19,6 +19,8 @@ const awaitingEngine: readonly string[] = [
 /** Suites that are no ports: they have other implementations than embedded and engine, named here. */
 const otherSuites: Record<string, string> = {
   "platform/src/rpc/hosts.contract.ts": "run by the three RPC hosts",
+  "clients/sdk/src/storage/client-storage.contract.ts":
+    "run by the storages of browser, Node and memory",
 };
 
 export function checkPorts(files: readonly SourceFile[]): string[] {
