@@ -86,8 +86,9 @@ describe("SocketOutlet", () => {
     assert.equal(pair.outlet.writable, false);
     assert.ok(pair.outlet.waitingFrames > 0);
 
+    const waiting = pair.outlet.waitingFrames;
     pair.outlet.dropEvents();
-    assert.equal(pair.outlet.waitingFrames, 0);
+    assert.ok(pair.outlet.waitingFrames < waiting);
     const last = [resyncFrame(1), goodbyeFrame(createGoodbye(GoodbyeReason.SLOW_CONSUMER))];
     pair.outlet.end(last, createGoodbye(GoodbyeReason.SLOW_CONSUMER));
     assert.equal(pair.closed, 0, "the goodbye waits behind what the kernel holds");

@@ -42,6 +42,8 @@ export class SocketOutlet implements Outlet, TurnTarget {
   readonly #options: SocketOutletOptions;
   #queue: QueuedFrame[] = [];
   #queuedBytes = 0;
+  /** Frames that were written and that the kernel has not taken whole. */
+  #heldFrames = 0;
   #scheduled = false;
   #goodbye: Goodbye | undefined;
   #ended = false;
@@ -53,7 +55,7 @@ export class SocketOutlet implements Outlet, TurnTarget {
   }
 
   get waitingFrames(): number {
-    return this.#queue.length;
+    return this.#queue.length + this.#heldFrames;
   }
 
   get writable(): boolean {
@@ -107,6 +109,7 @@ export class SocketOutlet implements Outlet, TurnTarget {
   }
 
   onDrain(): void {
+    this.#heldFrames = 0;
     if (this.#queue.length > 0 || this.#goodbye !== undefined) this.#schedule();
     this.#tellWritable();
   }
@@ -122,7 +125,7 @@ export class SocketOutlet implements Outlet, TurnTarget {
       const frames = this.#queue;
       this.#queue = [];
       this.#queuedBytes = 0;
-      socket.write(writer.join(frames, text));
+      if (!socket.write(writer.join(frames, text))) this.#heldFrames = frames.length;
     }
     if (this.#goodbye !== undefined) {
       this.#ended = true;
