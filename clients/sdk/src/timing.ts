@@ -5,6 +5,8 @@ export type Timing = {
   readonly openTimeoutMs: number;
   /** A frame that is not answered for this long has an unknown outcome. */
   readonly requestTimeoutMs: number;
+  /** Without a word from the server for this long, and for three heartbeats, a session counts as lost. */
+  readonly silenceMs: number;
   /** Bound of the first pause before reconnecting. */
   readonly reconnectInitialMs: number;
   /** Bound of every pause before reconnecting: a server that was down for an hour is not stormed. */
@@ -34,6 +36,7 @@ export type Timing = {
 export const defaultTiming: Timing = {
   openTimeoutMs: 10_000,
   requestTimeoutMs: 20_000,
+  silenceMs: 10_000,
   reconnectInitialMs: 500,
   reconnectMaxMs: 30_000,
   healthyAfterMs: 5_000,

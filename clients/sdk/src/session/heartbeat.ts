@@ -1,8 +1,7 @@
 /** Signs of life in both directions. */
 
-/** A server that is silent for this many intervals, and for at least the time below, is taken for lost. */
+/** A server that is silent for this many intervals, and for at least `silenceMsMin`, is taken for lost. */
 const SILENT_INTERVALS_MAX = 3;
-const SILENCE_MS_MIN = 10_000;
 
 export type Heartbeat = {
   /** Something was heard from the server. */
@@ -16,12 +15,13 @@ export type Heartbeat = {
  */
 export function createHeartbeat(options: {
   readonly intervalMs: number;
+  readonly silenceMsMin: number;
   readonly now: () => number;
   readonly beat: () => void;
   readonly onSilence: () => void;
 }): Heartbeat {
   const { intervalMs, now } = options;
-  const silenceMs = Math.max(SILENCE_MS_MIN, SILENT_INTERVALS_MAX * intervalMs);
+  const silenceMs = Math.max(options.silenceMsMin, SILENT_INTERVALS_MAX * intervalMs);
   let heardMs = now();
   let tickMs = now();
   const timer = setInterval(() => {

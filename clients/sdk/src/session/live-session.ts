@@ -168,6 +168,7 @@ export class LiveSession {
     if (road.heartbeats) {
       const heartbeat = createHeartbeat({
         intervalMs: opened.heartbeatInterval ? durationMs(opened.heartbeatInterval) : 5_000,
+        silenceMsMin: timing.silenceMs,
         now,
         beat: () =>
           void this.request({
