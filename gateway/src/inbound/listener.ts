@@ -16,6 +16,7 @@ import { sleep } from "@parley/platform/async/sleep";
 import type { EdgeHandler } from "@parley/platform/rpc/edge-host";
 import type { Connections } from "./connections.ts";
 import { sniff } from "./first-bytes.ts";
+import { HEADER_BYTES_MAX } from "./request-handler.ts";
 
 export type ListenerOptions = {
   /** Where to listen; every address if undefined. */
@@ -47,8 +48,6 @@ const KEEP_ALIVE_MS = 65_000;
 const TIMEOUT_CHECK_MS = 2000;
 /** How often a draining port looks for connections that have become idle. */
 const DRAIN_CHECK_MS = 20;
-/** Tokens of 8 KiB and a browser's own headers fit. */
-const HEADER_BYTES_MAX = 16 * 1024;
 const HEADERS_MAX = 100;
 /** Streams of one HTTP/2 connection at a time: a client of many sessions and calls. */
 const STREAMS_MAX = 250;

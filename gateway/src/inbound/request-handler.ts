@@ -12,6 +12,8 @@ export type RequestHandlerDependencies = {
   readonly isDraining: () => boolean;
 };
 
+/** Tokens of 8 KiB and a browser's own headers fit. */
+export const HEADER_BYTES_MAX = 16 * 1024;
 /** A body that is still not there after this time is not coming; streams of frames are exempt. */
 const BODY_MS_MAX = 60_000;
 const STREAMING_PATHS = new Set(["/parley.realtime.v1.RealtimeService/Connect"]);
@@ -22,6 +24,10 @@ export function createRequestHandler(dependencies: RequestHandlerDependencies): 
     const path = pathOf(request);
     // HTTP/2 connections say goodbye by themselves.
     if (isDraining() && !("stream" in request)) response.setHeader("connection", "close");
+    if (headerBytes(request) > HEADER_BYTES_MAX) {
+      sendText(response, 431, "The headers are too large.\n");
+      return;
+    }
     if (pages(path, request, response)) return;
     const { origin } = request.headers;
     const decision = origins.decide(origin, hostOf(request));
@@ -39,6 +45,12 @@ export function createRequestHandler(dependencies: RequestHandlerDependencies): 
     boundBody(path, request);
     runMetered(request, response, () => rpc(request, response));
   };
+}
+
+/** HTTP/1.1 refuses large headers by itself; HTTP/2 only asks its clients not to send them. */
+function headerBytes(request: EdgeRequest): number {
+  if (!("stream" in request)) return 0;
+  return request.rawHeaders.reduce((sum, text) => sum + text.length, 0);
 }
 
 /** What is no RPC: the static files, or nothing. */
