@@ -88,7 +88,7 @@ class Consumer implements MessageConsumer {
   saveCheckpoints(): void {
     const { store } = this.#dependencies;
     for (const held of this.#partitions.values()) {
-      const replayOffset = replayOffsetOf(held);
+      const replayOffset = replayOffsetOf(held.progress, held.nextOffset);
       if (replayOffset <= held.savedOffset) continue;
       held.savedOffset = replayOffset;
       const { partition, nextOffset } = held;
@@ -173,7 +173,7 @@ class Consumer implements MessageConsumer {
     const { store, telemetry } = this.#dependencies;
     for (const offset of offsetsToDispatch(applied)) held.progress.open(offset);
     const { endOffset, conversations, parked } = applied;
-    const replayOffset = held.progress.lowestOpen ?? endOffset;
+    const replayOffset = replayOffsetOf(held.progress, endOffset);
     const checkpoint = { replayOffset, endOffset };
     const { partition } = batch;
     const stores = spans.map((span) =>
@@ -278,8 +278,12 @@ function offsetsToDispatch(applied: AppliedBatch): readonly number[] {
   return applied.fanout.length > 1 ? offsets.sort((a, b) => a - b) : offsets;
 }
 
-function replayOffsetOf(held: Partition): number {
-  return held.progress.lowestOpen ?? held.nextOffset;
+/**
+ * Everything before it is applied and dispatched. A batch whose write failed has opened its records already,
+ * and what comes before them is not applied either.
+ */
+function replayOffsetOf(progress: DispatchProgress, appliedOffset: number): number {
+  return Math.min(progress.lowestOpen ?? appliedOffset, appliedOffset);
 }
 
 function componentOf(partition: number): string {

@@ -5,7 +5,14 @@ import type { DedupeKey } from "../domain/dedupe.ts";
 import type { Rules } from "../domain/rules.ts";
 import { LogMismatchError } from "../log-check.ts";
 import type { MessageStore } from "../ports.ts";
-import { CONVERSATIONS, type History, PARTITIONS, toRecords, USERS } from "./histories.ts";
+import {
+  CONVERSATIONS,
+  type History,
+  PARTITIONS,
+  partitionOfConversation,
+  toRecords,
+  USERS,
+} from "./histories.ts";
 import {
   type Delivered,
   type Instance,
@@ -72,6 +79,12 @@ export async function runChaos(
 
 type Zombie = { readonly thaw: () => void; readonly finished: Promise<void> };
 
+/** An instance, and the moment at which it stands still. */
+type Actor = Instance & {
+  readonly frozen: Promise<void>;
+  readonly thaw: () => void;
+};
+
 /** How an instance's writes end: at which step, and in which way. */
 type Fate = { readonly step: number; readonly end: "crash" | "freeze" | "stumble" | "none" };
 
@@ -84,6 +97,8 @@ class Chaos {
   readonly #random: () => number;
   readonly #delivered: Delivered = new Map();
   readonly #zombies: Zombie[] = [];
+  readonly #thawed: Promise<void>[] = [];
+  #seen: unknown;
   readonly #observations: Promise<void>[] = [];
   #life = 0;
 
@@ -104,11 +119,17 @@ class Chaos {
 
   async run(): Promise<void> {
     const reader = await this.#world.open({ beforeStep: () => undefined, random: this.#random });
-    this.#world.onStep = () => void this.#observations.push(this.#observe(reader));
+    this.#world.onStep = () => {
+      // Kept and not thrown: it happens in the middle of somebody's write.
+      const observation = this.#observe(reader).catch((error: unknown) => {
+        this.#seen ??= error;
+      });
+      this.#observations.push(observation);
+    };
     const lives = 1 + this.#below(4);
     for (let life = 0; life < lives; life++) await this.#live();
     await this.#liveOut();
-    await Promise.all(this.#observations);
+    await this.#checkObservations();
     const store = await this.#world.open({ beforeStep: () => undefined, random: this.#random });
     this.#compare(await takeSnapshot(store, this.#keys));
     this.#checkDelivered();
@@ -118,10 +139,10 @@ class Chaos {
   async #live(): Promise<void> {
     const instance = await this.#start(this.#fate());
     const positions = await this.#assignAll(instance);
-    const deeds = 1 + this.#below(10);
+    const deeds = 1 + this.#below(14);
     for (let deed = 0; deed < deeds; deed++) {
       const alive = await this.#act(instance, positions);
-      await Promise.all(this.#observations.splice(0));
+      await this.#checkObservations();
       if (!alive) return;
     }
     if (this.#below(3) === 0) await this.#world.losePower();
@@ -140,9 +161,9 @@ class Chaos {
   }
 
   /** Does one random thing. False when the instance did not survive it. */
-  async #act(instance: Instance, positions: number[]): Promise<boolean> {
+  async #act(instance: Actor, positions: number[]): Promise<boolean> {
     const partition = this.#below(PARTITIONS);
-    switch (this.#below(12)) {
+    switch (this.#below(14)) {
       case 0:
         return this.#deliver(instance, partition, this.#below((positions[partition] ?? 0) + 1), []);
       case 1:
@@ -160,9 +181,10 @@ class Chaos {
         this.#script.retain();
         return true;
       case 5:
+      case 8:
         return this.#handOver(instance, partition, positions);
       case 6:
-        this.#zombies.shift()?.thaw();
+        this.#thawOne();
         return true;
       case 7:
         await this.#expectRefusals();
@@ -174,14 +196,14 @@ class Chaos {
 
   /** Delivers some records from an offset; moves the position on if there is one to move. */
   async #deliver(
-    instance: Instance,
+    instance: Actor,
     partition: number,
     offset: number,
     positions: number[],
   ): Promise<boolean> {
     const count = 1 + this.#below(8);
     const delivery = instance.member.deliver(partition, offset, count);
-    const end = await this.#outcomeOf(delivery);
+    const end = await this.#outcomeOf(instance, delivery);
     if (end === "frozen" || end === "crashed") return false;
     const length = this.#script.records[partition]?.length ?? 0;
     if (end === "done" && positions[partition] === offset) {
@@ -191,12 +213,20 @@ class Chaos {
   }
 
   /** Another instance takes the partition over for a while, then it comes back. */
-  async #handOver(instance: Instance, partition: number, positions: number[]): Promise<boolean> {
+  async #handOver(instance: Actor, partition: number, positions: number[]): Promise<boolean> {
     await instance.member.revoke(partition);
     const other = await this.#start(this.#below(2) === 0 ? this.#fate() : { step: 0, end: "none" });
     const start = await this.#mustStart(() => other.member.assign(partition));
-    await this.#deliver(other, partition, start, []);
-    if (this.#below(2) === 0) other.dispatcher.release(3);
+    const taken = [];
+    taken[partition] = start;
+    for (let part = this.#below(6); part >= 0; part--) {
+      if (!(await this.#deliver(other, partition, taken[partition] ?? 0, taken))) break;
+    }
+    if (this.#below(3) > 0) {
+      other.dispatcher.release(100);
+      other.consumer.saveCheckpoints();
+      await turns();
+    }
     await other.member.revoke(partition);
     positions[partition] = await this.#mustStart(() => instance.member.assign(partition));
     return true;
@@ -204,17 +234,17 @@ class Chaos {
 
   /** Another log, and one that lost its end, have to be refused. */
   async #expectRefusals(): Promise<void> {
-    const { script } = { script: this.#script };
+    const script = this.#script;
     const store = await this.#world.open({ beforeStep: () => undefined, random: this.#random });
     const { epoch } = script;
     script.epoch = "epoch-2";
     await this.#expectRefusal(() => this.#startOn(store), "a log of another epoch");
     script.epoch = epoch;
     for (let partition = 0; partition < PARTITIONS; partition++) {
-      const checkpoint = await store.loadCheckpoint(partition);
-      if (checkpoint === undefined || checkpoint.endOffset < 2) continue;
+      const applied = await appliedIn(store, partition);
+      if (applied < 2) continue;
       const endOffset = script.endOffsets[partition] ?? 0;
-      script.endOffsets[partition] = checkpoint.endOffset - 1;
+      script.endOffsets[partition] = applied - 1;
       const instance = await this.#startOn(store);
       await this.#expectRefusal(
         () => instance.member.assign(partition),
@@ -234,15 +264,16 @@ class Chaos {
     throw new HistoryViolation(`${what} was accepted`);
   }
 
-  async #start(fate: Fate): Promise<Instance> {
+  async #start(fate: Fate): Promise<Actor> {
     let steps = 0;
+    const frozen = Promise.withResolvers<void>();
     const thawed = Promise.withResolvers<void>();
     const beforeStep = (): void | Promise<void> => {
       const step = steps++;
       if (fate.end === "crash" && step >= fate.step) throw new ModelCrash("died");
       if (fate.end === "stumble" && step === fate.step) throw new ModelCrash("failed once");
       if (fate.end !== "freeze" || step < fate.step) return;
-      this.#frozen?.resolve(thawed.resolve);
+      frozen.resolve();
       return thawed.promise;
     };
     const store = await this.#world.open({
@@ -254,7 +285,8 @@ class Chaos {
         return startOffset + this.#below(replayOffset - startOffset + 1);
       },
     });
-    return this.#mustStart(() => this.#startOn(store));
+    const instance = await this.#mustStart(() => this.#startOn(store));
+    return { ...instance, frozen: frozen.promise, thaw: thawed.resolve };
   }
 
   #startOn(store: MessageStore): Promise<Instance> {
@@ -269,13 +301,11 @@ class Chaos {
     });
   }
 
-  /** Resolved, with the way to thaw it, when the instance that is delivering stands still. */
-  #frozen: PromiseWithResolvers<() => void> | undefined;
-
   /** What became of a delivery. An instance that stands still is kept as a zombie. */
-  async #outcomeOf(delivery: Promise<void>): Promise<"done" | "crashed" | "frozen" | "failed"> {
-    const frozen = Promise.withResolvers<() => void>();
-    this.#frozen = frozen;
+  async #outcomeOf(
+    actor: Actor,
+    delivery: Promise<void>,
+  ): Promise<"done" | "crashed" | "frozen" | "failed"> {
     const finished = delivery.then(
       () => "done" as const,
       (error: unknown) => {
@@ -283,11 +313,9 @@ class Chaos {
         throw error;
       },
     );
-    const first = await Promise.race([finished, frozen.promise.then((thaw) => ({ thaw }))]);
-    this.#frozen = undefined;
-    if (typeof first === "object") {
-      this.#zombies.push({ thaw: first.thaw, finished: finished.then(() => undefined) });
-      return "frozen";
+    const first = await Promise.race([finished, actor.frozen.then(() => "frozen" as const)]);
+    if (first === "frozen") {
+      this.#zombies.push({ thaw: actor.thaw, finished: finished.then(() => undefined) });
     }
     // An instance that stumbled once goes on; one that is dead fails again, and is given up then.
     return first === "crashed" && this.#below(2) === 0 ? "failed" : first;
@@ -313,11 +341,22 @@ class Chaos {
     }
   }
 
+  /** Goes on beside whatever happens next. */
+  #thawOne(): void {
+    const zombie = this.#zombies.shift();
+    if (zombie === undefined) return;
+    zombie.thaw();
+    this.#thawed.push(zombie.finished);
+  }
+
   async #thawAll(): Promise<void> {
-    for (const { thaw, finished } of this.#zombies.splice(0)) {
-      thaw();
-      await finished;
-    }
+    while (this.#zombies.length > 0) this.#thawOne();
+    await Promise.all(this.#thawed.splice(0));
+  }
+
+  async #checkObservations(): Promise<void> {
+    await Promise.all(this.#observations.splice(0));
+    if (this.#seen !== undefined) throw this.#seen;
   }
 
   /** At any moment a reader sees a beginning of the history, without a gap. */
@@ -394,6 +433,13 @@ export async function takeSnapshot(
   const queries = keys.map((key) => ({ key, beforeOffset: Number.MAX_SAFE_INTEGER }));
   const dedupe = await store.findDedupe(queries);
   return { conversations, rows, dedupe, parked: await store.readParked(undefined, 1000) };
+}
+
+/** The offset behind the newest record that is in a conversation of the partition. */
+async function appliedIn(store: MessageStore, partition: number): Promise<number> {
+  const ids = CONVERSATIONS.filter((_, at) => partitionOfConversation(at) === partition);
+  const states = await store.loadConversations(ids);
+  return Math.max(0, ...[...states.values()].map((state) => state.lastProcessedOffset + 1));
 }
 
 /** A small seeded generator (mulberry32): uniform in [0, 1). */

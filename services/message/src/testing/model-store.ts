@@ -77,6 +77,8 @@ export type StoreFault =
   | "durable-too-early"
   /** The log's identity is not kept. */
   | "forgets-log"
+  /** Entries that a record's own future left behind are found like others. */
+  | "finds-later-dedupe"
   /** How far the store has applied is not kept. */
   | "forgets-end";
 
@@ -180,7 +182,7 @@ class ModelStore implements MessageStore {
     return queries.map(({ key, beforeOffset }) =>
       this.#disk.tables.dedupe
         .get(dedupeKeyText(key))
-        ?.filter(({ offset }) => offset < beforeOffset)
+        ?.filter(({ offset }) => offset < beforeOffset || this.#faults.has("finds-later-dedupe"))
         .sort((a, b) => b.offset - a.offset)
         .at(0),
     );
