@@ -1,19 +1,25 @@
 /** Every service and the gateway in one process, wired by hand. */
-import type { Interceptor } from "@connectrpc/connect";
+import type { DescMethod } from "@bufbuild/protobuf";
+import type { Interceptor, Transport } from "@connectrpc/connect";
 import { createDirectoryService } from "@parley/directory/service";
 import { createFanoutService } from "@parley/fanout/service";
 import { createGateway } from "@parley/gateway/service";
 import { createMessageService } from "@parley/message/service";
+import type { Health } from "@parley/platform/health";
 import { createLifecycle, type Lifecycle, type LifecycleStep } from "@parley/platform/lifecycle";
 import type { LogProblem, SegmentLogTuning } from "@parley/platform/log/embedded/options";
 import { createSegmentLog } from "@parley/platform/log/embedded/segment-log";
 import type { Log } from "@parley/platform/log/port";
 import { createInProcessTransport } from "@parley/platform/rpc/in-process-host";
 import { standardInterceptors } from "@parley/platform/rpc/interceptors/standard";
-import type { Routes } from "@parley/platform/rpc/route";
+import type { Route, Routes } from "@parley/platform/rpc/route";
 import type { LogDestination, Logger } from "@parley/platform/telemetry/logger";
 import type { SpanSink } from "@parley/platform/telemetry/span-sink";
-import { createTelemetry, type Telemetry } from "@parley/platform/telemetry/telemetry";
+import {
+  createTelemetry,
+  silentTelemetry,
+  type Telemetry,
+} from "@parley/platform/telemetry/telemetry";
 import { createPresenceService } from "@parley/presence/service";
 import type { StandaloneConfig } from "./config.ts";
 import { createDemoAccounts, type DemoAccount } from "./demo-accounts.ts";
@@ -49,7 +55,10 @@ export async function createStandalone(
   const lifecycle = createLifecycle({ log: telemetry.log });
   lifecycle.use("telemetry", telemetry);
   try {
-    const log = lifecycle.use("log", await openLog(config, overrides, telemetry.log));
+    const log = lifecycle.use(
+      "log",
+      await openLog(config, overrides, { log: telemetry.log, health: lifecycle.health }),
+    );
     const gateway = await wire(config, { telemetry, lifecycle, log });
     let demoAccounts: readonly DemoAccount[] = [];
     return {
@@ -73,6 +82,8 @@ export async function createStandalone(
   }
 }
 
+const silent = silentTelemetry();
+
 type Parts = {
   readonly telemetry: Telemetry;
   readonly lifecycle: Lifecycle;
@@ -94,45 +105,63 @@ async function wire(config: StandaloneConfig, { telemetry, lifecycle, log }: Par
   };
   const { health } = lifecycle;
   const presence = await createPresenceService(config.presence, { telemetry, transports });
-  lifecycle.add(step("presence", presence));
+  lifecycle.add(step("presence", presence, config.drainMs));
   const fanout = await createFanoutService(config.fanout, {
     telemetry,
     log,
     transports,
     gatewayTransport: () => transports.gateway,
   });
-  lifecycle.add(step("fanout", fanout));
+  lifecycle.add(step("fanout", fanout, config.drainMs));
   const message = await createMessageService(config.message, {
     telemetry,
     log,
     health,
     transports,
   });
-  lifecycle.add(step("message", message));
+  lifecycle.add(step("message", message, config.drainMs));
   const directory = await createDirectoryService(config.directory, { telemetry, transports });
-  lifecycle.add(step("directory", directory));
+  lifecycle.add(step("directory", directory, config.drainMs));
   const gateway = await createGateway(config.gateway, {
     telemetry,
     health,
     transports,
     staticFiles: serveStartPage,
   });
-  lifecycle.add(step("gateway", gateway));
-  const interceptors = standardInterceptors(telemetry);
-  transports.presence.bind(inProcess(presence.routes, interceptors));
-  transports.fanout.bind(inProcess(fanout.routes, interceptors));
-  transports.message.bind(inProcess(message.routes, interceptors));
-  transports.directory.bind(inProcess(directory.routes, interceptors));
-  transports.gateway.bind(inProcess(gateway.routes, interceptors));
+  lifecycle.add(step("gateway", gateway, config.drainMs));
+  transports.presence.bind(inProcess(presence.routes, telemetry));
+  transports.fanout.bind(inProcess(fanout.routes, telemetry));
+  transports.message.bind(inProcess(message.routes, telemetry));
+  transports.directory.bind(inProcess(directory.routes, telemetry));
+  transports.gateway.bind(inProcess(gateway.routes, telemetry));
   return gateway;
 }
 
-function inProcess(routes: Routes, interceptors: readonly Interceptor[]) {
-  return createInProcessTransport({
-    routes,
-    interceptors,
-    asCaller: { kind: "internal", service: "standalone" },
-  });
+/**
+ * People's calls have been counted and logged at the edge already; here only calls between services are, so that a figure
+ * means the same in one process as in many.
+ */
+function inProcess(routes: Routes, telemetry: Telemetry) {
+  const [internal, forwarded] = [standardInterceptors(telemetry), standardInterceptors(silent)];
+  const transportOf = (interceptors: Interceptor[], of: Routes) =>
+    createInProcessTransport({
+      routes: of,
+      interceptors,
+      asCaller: { kind: "internal", service: "standalone" },
+    });
+  const isInternal = ({ service }: Route) => service.typeName.startsWith("parley.internal.");
+  const own = transportOf(internal, routes.filter(isInternal));
+  const edge = transportOf(
+    forwarded,
+    routes.filter((route) => !isInternal(route)),
+  );
+  const chosen = (method: DescMethod) =>
+    method.parent.typeName.startsWith("parley.internal.") ? own : edge;
+  const transport: Transport = {
+    unary: (method, ...call) => chosen(method).unary(method, ...call),
+    stream: (method, ...call) => chosen(method).stream(method, ...call),
+  };
+  return transport;
 }
 
 type Part = AsyncDisposable & {
@@ -140,13 +169,11 @@ type Part = AsyncDisposable & {
   drain?(deadlineMs: number): Promise<unknown>;
 };
 
-const DRAIN_SHARE_MS = 8_000; // of one part; the lifecycle's own deadline bounds them all
-
-function step(name: string, part: Part): LifecycleStep {
+function step(name: string, part: Part, drainMs: number): LifecycleStep {
   return {
     name,
     start: () => part.start(),
-    drain: async () => void (await part.drain?.(DRAIN_SHARE_MS)),
+    drain: async () => void (await part.drain?.(drainMs)),
     dispose: async () => part[Symbol.asyncDispose](),
   };
 }
@@ -176,15 +203,17 @@ function openTelemetry(config: StandaloneConfig, overrides: StandaloneOverrides)
 function openLog(
   config: StandaloneConfig,
   overrides: StandaloneOverrides,
-  log: Logger,
+  { log, health }: { readonly log: Logger; readonly health: Health },
 ): Promise<Log> {
   return createSegmentLog({
     ...overrides.log,
     directory: config.logDirectory,
     partitionCount: config.partitionCount,
     onProblem: ({ kind, message, ...fields }: LogProblem) => {
-      const report = kind === "torn-tail-cut" ? log.warn : log.error;
-      report({ problem: kind, ...fields }, message);
+      if (kind === "torn-tail-cut") log.warn({ problem: kind, ...fields }, message);
+      else log.error({ problem: kind, ...fields }, message);
+      // Nothing can be acknowledged any more: whoever balances load should know, and an operator act.
+      if (kind === "write-failed") health.set("log", false, message);
     },
   });
 }

@@ -97,8 +97,9 @@ function isUsageError(error: unknown): error is Error {
 
 function banner(standalone: Standalone, config: StandaloneConfig): string {
   const { host, port } = standalone.address;
-  const url = `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
-  const server = port === 8080 ? "" : ` --server ${url}`;
+  const scheme = config.gateway.tls === undefined ? "http" : "https";
+  const url = `${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const server = port === 8080 && scheme === "http" ? "" : ` --server ${url}`;
   const lines = [
     "",
     `  Parley is ready on ${url}`,
