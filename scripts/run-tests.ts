@@ -33,6 +33,7 @@ const counts = join(tmpdir(), `parley-tests-${process.pid}.json`);
 const result = spawnSync(
   process.execPath,
   [
+    "--disable-warning=ExperimentalWarning", // node:sqlite
     "--test",
     `--test-concurrency=${values.concurrency}`,
     "--test-timeout=600000",

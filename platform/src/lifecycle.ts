@@ -99,7 +99,6 @@ export function createLifecycle(options: {
       try {
         for (const step of steps) await startStep(step);
       } catch (error) {
-        log.error({ error }, "Could not start.");
         await disposeOnce();
         throw error;
       }

@@ -64,6 +64,7 @@ export async function runProcess(options: RunProcessOptions): Promise<void> {
     await using running = await options.start();
     code = await stop.promise;
     await running.drain(options.drainMs);
+    log.info("Drained.");
   } catch (error) {
     log.error({ error }, "Stopped.");
     code = EXIT_FAILED;

@@ -8,6 +8,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 const repositoryRoot = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
+/** The flags of `npm start`. */
+const serverFlags = ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=32"];
 const READY_TIMEOUT_MS = 30_000;
 
 export type ServerProcessOptions = {
@@ -35,7 +37,7 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
   const log = openSync(logFile, "a");
   const child = spawn(
     process.execPath,
-    [join(repositoryRoot, "clients/cli/src/main.ts"), "serve"],
+    [...serverFlags, join(repositoryRoot, "clients/cli/src/main.ts"), "serve"],
     {
       cwd: directory,
       env: {
