@@ -1,5 +1,13 @@
 /** The Parley client for browsers and Node. */
 export { Code } from "@connectrpc/connect";
+export { DevicePlatform, PresenceVisibility } from "@parley/gen/parley/account/v1/account_pb";
+export {
+  ConversationKind,
+  EncryptionMode,
+  Role,
+} from "@parley/gen/parley/conversation/v1/conversation_pb";
+export type { Message, Receipt } from "@parley/gen/parley/message/v1/message_pb";
+export { PresenceStatus } from "@parley/gen/parley/presence/v1/presence_pb";
 export type { Authentication } from "./auth/sign-in.ts";
 export { createParleyClient } from "./client.ts";
 export {

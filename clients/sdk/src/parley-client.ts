@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** What an application holds of a client. */
 import type { InboxEntry } from "@parley/gen/parley/message/v1/message_pb";
 import type { Presence } from "@parley/gen/parley/presence/v1/presence_pb";
