@@ -87,7 +87,10 @@ export function createLedger(): Ledger {
         const entry = places.get(text);
         const there = history[Number(place.seq) - 1];
         const instead = there ? line(there) : `nothing; the last is ${history.at(-1)?.seq}`;
-        assert.ok(entry, `${text} was acknowledged at ${place.seq} and is lost; there is ${instead}`);
+        assert.ok(
+          entry,
+          `${text} was acknowledged at ${place.seq} and is lost; there is ${instead}`,
+        );
         assert.deepEqual([entry.seq, entry.messageId], [place.seq, place.messageId], text);
       }
       for (const entries of told.get(conversationId) ?? []) {

@@ -1,5 +1,6 @@
 /** Structured logs: one JSON object per line, or one readable line on a terminal. */
 import { pino } from "pino";
+import { reasonOf } from "../errors.ts";
 import { currentTraceId } from "./trace-context.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
@@ -68,11 +69,17 @@ export function describeError(error: unknown, depth = 0): unknown {
   return {
     type: error.name,
     message: error.message,
+    ...reasonField(error),
     stack: error.stack,
     ...(cause === undefined || cause === null || depth >= CAUSE_DEPTH_MAX
       ? {}
       : { cause: describeError(cause, depth + 1) }),
   };
+}
+
+function reasonField(error: Error): { reason?: string } {
+  const reason = reasonOf(error);
+  return reason === undefined ? {} : { reason };
 }
 
 const OWN_FIELDS = new Set(["time", "level", "service", "msg", "error"]);
