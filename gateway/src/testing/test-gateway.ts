@@ -17,6 +17,7 @@ import { type GatewayConfig, toGatewayConfig } from "../config.ts";
 import { createGateway, type Gateway, type GatewayDependencies } from "../service.ts";
 import type { ChatDelivery } from "./memory-chat.ts";
 import { createMemoryServices, type MemoryServices } from "./memory-services.ts";
+import type { TokenMint } from "./tokens.ts";
 
 export type TestPerson = {
   readonly userId: string;
@@ -51,6 +52,7 @@ export type TestGatewayOptions = {
   readonly clock?: TimerClock;
   readonly staticFiles?: GatewayDependencies["staticFiles"];
   readonly telemetry?: Telemetry;
+  readonly mint?: TokenMint;
 };
 
 /** No rate of a test should be a limit, unless it tests the limit. */
@@ -62,7 +64,7 @@ const UNLIMITED = {
 };
 
 export async function startTestGateway(options: TestGatewayOptions = {}): Promise<TestGateway> {
-  const services = await createMemoryServices();
+  const services = await createMemoryServices(options.mint);
   const clock = options.clock ?? systemClock;
   const telemetry = options.telemetry ?? silentTelemetry();
   const health = createHealth();
