@@ -25,7 +25,19 @@ export function startBenchServer(
   name: string,
   environment: Record<string, string> = {},
 ): Promise<BenchedServer> {
-  const directory = mkdtempSync(join(context.directory, `${name}-`));
+  return startBenchServerOn(serverDirectory(context, name), environment);
+}
+
+/** A new directory for a server's data. */
+export function serverDirectory(context: BenchContext, name: string): string {
+  return mkdtempSync(join(context.directory, `${name}-`));
+}
+
+/** Starts the server on what an earlier one left. */
+export function startBenchServerOn(
+  directory: string,
+  environment: Record<string, string> = {},
+): Promise<BenchedServer> {
   return startServer(directory, { ...benchEnvironment, ...environment });
 }
 

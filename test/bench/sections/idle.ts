@@ -5,7 +5,7 @@ import type { IdleResult } from "../load-plan.ts";
 import { startLoad } from "../processes.ts";
 import { fact, invariant, type Row } from "../report.ts";
 import { residentBytes } from "../statistics.ts";
-import { type BenchContext, startBenchServer, target } from "./context.ts";
+import { type BenchContext, serverDirectory, startBenchServerOn, target } from "./context.ts";
 
 const SESSIONS = 5_000;
 const QUICK_SESSIONS = 200;
@@ -14,9 +14,11 @@ const HOLD_MS = 35_000; // longer than the 30 s after which a silent session cou
 
 export async function benchIdle(context: BenchContext): Promise<Row[]> {
   const count = context.quick ? QUICK_SESSIONS : SESSIONS;
-  await using server = await startBenchServer(context, "idle");
+  const directory = serverDirectory(context, "idle");
+  const people = await makePeople(directory, count);
+  // A server that has done nothing else: whoever signs 5,000 people up has a larger heap than 5,000 sessions need.
+  await using server = await startBenchServerOn(directory);
   await using load = startLoad();
-  const people: Person[] = await signUpMany(server.port, "idle", count);
   // One session first, so that what is loaded on the first use is not counted as a session's memory.
   await load.run(
     { kind: "idle", port: server.port, tokens: people.slice(0, 1).map(token) },
@@ -43,6 +45,11 @@ export async function benchIdle(context: BenchContext): Promise<Row[]> {
       ok: perSessionKib <= SESSION_KIB_MAX,
     }),
   ];
+}
+
+async function makePeople(directory: string, count: number): Promise<Person[]> {
+  await using server = await startBenchServerOn(directory);
+  return await signUpMany(server.port, "idle", count);
 }
 
 function token(person: Person): string {
