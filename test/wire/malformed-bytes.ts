@@ -97,18 +97,23 @@ function brokenJson(method: DescMethod): MalformedCall[] {
   }));
 }
 
+/** The tag of field 1000, which no message has: known fields are read by their own type, whatever a tag says. */
+function unknownField(wireType: number): [number, number] {
+  return [0xc0 | wireType, 0x3e];
+}
+
 function brokenBinary(method: DescMethod, sample: Message): MalformedCall[] {
   const whole = toBinary(method.input, sample);
   const bytes: Record<string, Uint8Array> = {
     "a length beyond the end": Buffer.from([0x0a, 0x7f, 0x61]),
-    "a length of 2^31": Buffer.from([0x0a, 0xff, 0xff, 0xff, 0xff, 0x07]),
+    "a length of 2^31": Buffer.from([...unknownField(2), 0xff, 0xff, 0xff, 0xff, 0x07]),
     "a tag without a value": Buffer.from([0x08]),
     "a number that does not end": Buffer.alloc(11, 0x88),
     "an unknown wire type": Buffer.from([0x0f, 0x00]),
     "field number 0": Buffer.from([0x02, 0x00]),
-    "the end of no group": Buffer.from([0x0c]),
-    "a group that does not end": Buffer.from([0x0b, 0x08, 0x01]),
-    "a hundred thousand groups": Buffer.alloc(100_000, 0x0b),
+    "the end of no group": Buffer.from(unknownField(4)),
+    "a group that does not end": Buffer.from([...unknownField(3), 0x08, 0x01]),
+    "a hundred thousand groups": Buffer.alloc(200_000, Buffer.from(unknownField(3))),
     "a string that is no UTF-8": Buffer.from([0x0a, 0x02, 0xff, 0xfe]),
   };
   if (whole.length > 0) bytes["the last byte missing"] = whole.subarray(0, -1);
