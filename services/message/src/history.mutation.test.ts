@@ -17,7 +17,7 @@ import type { StoreFault } from "./testing/model-store.ts";
 /** Histories that a fault may hide from; most are found within ten, the best hidden one within a thousand. */
 const HISTORIES_MAX = 5000;
 /** Always the same: a fault that is found is found every time. */
-const SEED = 20250101;
+const SEED = 3;
 
 type Mutation = {
   readonly rule: number;

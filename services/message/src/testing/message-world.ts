@@ -2,10 +2,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { create } from "@bufbuild/protobuf";
+import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { createClient, createContextValues, type Transport } from "@connectrpc/connect";
 import {
-  type ConversationChange,
   ConversationChangeSchema,
   ConversationKind,
   EncryptionMode,
@@ -229,7 +228,6 @@ function createAppends(transport: Transport) {
 }
 
 async function readFanoutTopic(log: Log): Promise<FanoutBatch[]> {
-  const { fromBinary } = await import("@bufbuild/protobuf");
   const found: FanoutBatch[] = [];
   let missing = 0;
   for (let partition = 0; partition < log.identity.partitionCount; partition++) {
@@ -298,17 +296,12 @@ export function messageItem(
   });
 }
 
-export type ChangeBody = ConversationChange["change"];
-
 /** A change of a conversation, as the directory's relay hands it over. */
 export function changeItem(
   conversationId: string,
   membershipVersion: number,
   actorUserId: string,
-  change: Exclude<
-    Parameters<typeof create<typeof ConversationChangeSchema>>[1],
-    undefined
-  >["change"],
+  change: MessageInitShape<typeof ConversationChangeSchema>["change"],
 ): AppendItem {
   return create(AppendItemSchema, {
     conversationId,
@@ -330,7 +323,7 @@ export function createdItem(
   conversationId: string,
   userIds: readonly string[],
   kind: ConversationKind = ConversationKind.DIRECT,
-  encryptionMode = EncryptionMode.SERVER_READABLE,
+  encryptionMode: EncryptionMode = EncryptionMode.SERVER_READABLE,
 ): AppendItem {
   return changeItem(conversationId, 1, userIds[0] ?? "", {
     case: "created",
