@@ -1,5 +1,5 @@
 /** The conversation on screen, and what is heard of the others. */
-import { ConversationKind } from "@parley/gen/parley/conversation/v1/conversation_pb";
+import { ConversationKind, type Member } from "@parley/gen/parley/conversation/v1/conversation_pb";
 import type { Message, Receipt } from "@parley/gen/parley/message/v1/message_pb";
 import { type Presence, PresenceStatus } from "@parley/gen/parley/presence/v1/presence_pb";
 import type { Account, Conversation, ParleyClient, TypingEvent } from "@parley/sdk";
@@ -85,9 +85,7 @@ class TerminalRoom implements Room {
     ]);
     viewer.close();
     const { messages } = viewer.view;
-    this.#peers = members
-      .map((m) => m.userId)
-      .filter((id) => id !== this.#dependencies.account.userId);
+    this.#setPeers(members);
     await people.learn([...this.#peers, ...messages.map((message) => message.senderUserId)]);
     if (description.conversation) {
       this.#title = titleOf(description.conversation, people.name);
@@ -103,9 +101,29 @@ class TerminalRoom implements Room {
     for (const entry of this.#early.splice(0)) this.#show(entry);
     conversation.markRead();
     this.#drawPrompt();
+    await this.#watch(conversation);
+  }
+
+  #setPeers(members: readonly Member[]): void {
+    const ownId = this.#dependencies.account.userId;
+    this.#peers = members.map((member) => member.userId).filter((id) => id !== ownId);
+    for (const id of this.#online) if (!this.#peers.includes(id)) this.#online.delete(id);
+  }
+
+  /** People without a session are watched as soon as there is one. */
+  async #watch(conversation: Conversation): Promise<void> {
     const watched = this.#peers.slice(0, WATCHED_MAX);
-    // A person without a session is watched as soon as there is one.
-    await client.watchPresence(watched, this.#direct ? undefined : conversationId).catch(() => {});
+    const group = this.#direct ? undefined : conversation.id;
+    await this.#dependencies.client.watchPresence(watched, group).catch(() => {});
+  }
+
+  /** The conversation changed: others may be in it now. */
+  async #refreshPeers(conversation: Conversation): Promise<void> {
+    const members = await conversation.members();
+    if (this.#conversation !== conversation) return;
+    this.#setPeers(members);
+    await this.#watch(conversation);
+    this.#drawPrompt();
   }
 
   send(text: string): void {
@@ -142,7 +160,9 @@ class TerminalRoom implements Room {
     this.#print(async () => {
       await people.learn([entry.senderUserId]);
       screen.print(await entryLine(entry, { conversation, name: people.name, style, own }));
-      if (this.#conversation === conversation) conversation.markRead(entry.seq);
+      if (this.#conversation !== conversation) return;
+      conversation.markRead(entry.seq);
+      if (entry.body.case === "change") await this.#refreshPeers(conversation);
     });
   }
 

@@ -2,6 +2,7 @@
 import { clearScreenDown, createInterface, cursorTo, moveCursor } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { stripVTControlCharacters } from "node:util";
+import { createAsyncQueue } from "@parley/sdk/async/queue";
 
 export type Screen = {
   /** Shows a text above the prompt; what is being typed stays. */
@@ -16,6 +17,8 @@ export type Screen = {
 };
 
 const COLUMNS_DEFAULT = 80;
+/** Entered lines that may wait to be carried out; a person types no more, and what is pasted is cut. */
+const ENTERED_LINES_MAX = 10_000;
 /** Lines that the up key brings back. */
 const HISTORY_LINES_MAX = 200;
 
@@ -30,6 +33,7 @@ export function createScreen(options: {
   lines.setPrompt(prompt);
   lines.on("close", () => {
     open = false;
+    entered.close();
   });
   lines.on("SIGINT", () => lines.close());
 
@@ -41,10 +45,13 @@ export function createScreen(options: {
     cursorTo(output, 0);
     clearScreenDown(output);
   };
-  const onLine = (line: string) => {
+  // Lines that are entered before anybody asks for them wait.
+  const entered = createAsyncQueue<string>(ENTERED_LINES_MAX);
+  lines.on("line", (line) => {
     erase(line);
     lines.prompt();
-  };
+    entered.push(line);
+  });
   return {
     print(text) {
       if (!open) {
@@ -65,13 +72,7 @@ export function createScreen(options: {
       lines.setPrompt(next);
       if (open) lines.prompt(true);
     },
-    lines: (async function* () {
-      lines.prompt();
-      for await (const line of lines) {
-        onLine(line);
-        yield line;
-      }
-    })(),
+    lines: entered,
     onTyping(listener) {
       input.on("keypress", () => {
         if (lines.line !== "") listener();

@@ -5,6 +5,7 @@ import {
   type Conversation,
   type EntryReference,
   emptyView,
+  type ParleyClient,
   reduceView,
   type ViewMessage,
 } from "@parley/sdk";
@@ -13,6 +14,8 @@ import { present, type SlashCommand, type SlashContext, slashFailure } from "./s
 
 const HISTORY_DEFAULT = 20;
 const HISTORY_MAX = 200;
+/** What the contract takes in one call. */
+const PRESENCE_BATCH_MAX = 100;
 /** Where a message is looked for that is named by its number. */
 const SEARCH_COUNT = 200;
 
@@ -73,10 +76,13 @@ export const messageCommands: Readonly<Record<string, SlashCommand>> = {
     summary: "show who is in this conversation and who is online",
     async run(_rest, context) {
       const { client, people, style, print } = context;
-      const members = await present(context).members();
-      await people.learn(members.map((member) => member.userId));
+      const conversation = present(context);
+      const members = await conversation.members();
+      const userIds = members.map((member) => member.userId);
+      await people.learn(userIds);
+      const onlineIds = await whoIsOnline(client, userIds, conversation.id);
       for (const { userId, role } of members) {
-        const online = client.presenceOf(userId)?.status === PresenceStatus.ONLINE;
+        const online = onlineIds.has(userId);
         const self = userId === client.account?.userId;
         const mark = online || self ? "●" : "○";
         const note = role === Role.MEMBER ? "" : style.dim(` (${roleName(role)})`);
@@ -86,6 +92,23 @@ export const messageCommands: Readonly<Record<string, SlashCommand>> = {
     },
   },
 };
+
+/** Those who are online as far as this person may see. */
+async function whoIsOnline(
+  client: ParleyClient,
+  userIds: readonly string[],
+  conversationId: string,
+): Promise<ReadonlySet<string>> {
+  const online = new Set<string>();
+  for (let start = 0; start < userIds.length; start += PRESENCE_BATCH_MAX) {
+    const batch = userIds.slice(start, start + PRESENCE_BATCH_MAX);
+    const answer = await client.presences.batchGetPresence({ userIds: batch, conversationId });
+    for (const { userId, status } of answer.presences) {
+      if (status === PresenceStatus.ONLINE) online.add(userId);
+    }
+  }
+  return online;
+}
 
 /** Splits "12 words" and finds message 12. */
 async function numbered(

@@ -165,6 +165,7 @@ export class Connector {
       await session.opened;
       return session;
     } catch (error) {
+      this.#session = undefined;
       const end = await session.ended;
       if (end.kind === "goodbye") throw goodbyeError(end.goodbye);
       throw error;
@@ -183,7 +184,13 @@ export class Connector {
       positionsComplete: all.length <= POSITIONS_PER_FRAME_MAX,
       catchUpMessagesMax,
     });
-    const { onOpened, onEvent, onCaughtUp } = this.#dependencies;
+    const { onEvent, onCaughtUp } = this.#dependencies;
+    // Before any event of the session: whoever hears of one finds the client online.
+    const onOpened = (opened: Opened) => {
+      this.#session = session;
+      this.#dependencies.onOpened(opened);
+      this.#dependencies.onState({ state: "online", road: name, sessionId: opened.sessionId });
+    };
     const handlers = { onOpened, onEvent, onCaughtUp };
     const session = openLiveSession({ road, open, accessToken, timing, now, tokens, ...handlers });
     session.opened.then(
@@ -199,12 +206,8 @@ export class Connector {
    */
   async #live(session: LiveSession, signal: AbortSignal): Promise<LiveSession | undefined> {
     const { chooser, timing, now } = this.#dependencies;
-    const opened = await session.opened;
-    this.#session = session;
     chooser.opened(session.road);
     this.#dependencies.onRoad(session.road);
-    const { sessionId } = opened;
-    this.#dependencies.onState({ state: "online", road: session.road, sessionId });
     const openedMs = now();
     const onAbort = () => session.close();
     signal.addEventListener("abort", onAbort, { once: true });
@@ -214,7 +217,7 @@ export class Connector {
       open: async (name) => this.#openOn(name, await this.#dependencies.tokens.accessToken()),
     });
     const end = await Promise.race([session.ended, probe.found]);
-    this.#session = undefined;
+    this.#session = "kind" in end ? undefined : end;
     signal.removeEventListener("abort", onAbort);
     if (!("kind" in end)) {
       probe.stop(end);

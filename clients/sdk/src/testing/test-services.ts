@@ -17,6 +17,8 @@ import { InboxService } from "@parley/gen/parley/message/v1/inbox_service_pb";
 import { InboxEntrySchema, ReceiptSchema } from "@parley/gen/parley/message/v1/message_pb";
 import { MessageService, ReadDirection } from "@parley/gen/parley/message/v1/message_service_pb";
 import { OpsService } from "@parley/gen/parley/ops/v1/ops_service_pb";
+import { PresenceStatus } from "@parley/gen/parley/presence/v1/presence_pb";
+import { PresenceService } from "@parley/gen/parley/presence/v1/presence_service_pb";
 import {
   refusal,
   type TestConversation,
@@ -39,6 +41,14 @@ export function registerServices(router: ConnectRouter, world: ServiceWorld): vo
   registerContacts(router, world);
   registerConversations(router, world);
   registerMessages(router, world);
+  router.service(PresenceService, {
+    batchGetPresence: ({ userIds }) => ({
+      presences: userIds.map((userId) => ({
+        userId,
+        status: world.sessions.online(userId) ? PresenceStatus.ONLINE : PresenceStatus.OFFLINE,
+      })),
+    }),
+  });
   router.service(OpsService, {
     getServerInfo: () => ({
       serverName: "test",
