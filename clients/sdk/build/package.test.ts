@@ -25,7 +25,7 @@ const program = `
   const group = await client.createGroup("Team", []);
   const { seq } = await group.send("hello").result;
   const refused = await client.conversation(crypto.randomUUID()).members().catch((error) => error);
-  console.log(JSON.stringify({
+  process.stdout.write(JSON.stringify({
     username: user.username,
     seq: Number(seq),
     refused: refused instanceof ParleyError && refused.code === Code.NotFound,
@@ -66,6 +66,18 @@ it("the packed package installs, runs on plain Node, and is typed", async () => 
       [],
     );
     assert.ok(names.includes("README.md") && names.includes("LICENSE"));
+
+    // Browsers load everything but sdk/node/.
+    for (const name of names.filter((path) => /^sdk\/(?!node\/).*\.js$/.test(path))) {
+      const text = await readFile(join(built, name), "utf8");
+      const foreign = [...text.matchAll(/from "([^"]+)"|import\("([^"]+)"\)/g)]
+        .map((match) => match[1] ?? match[2] ?? "")
+        .filter(
+          (specifier) => !/^(\.|@bufbuild\/protobuf|@connectrpc\/connect(-web)?$)/.test(specifier),
+        );
+      assert.deepEqual(foreign, [], name);
+      assert.doesNotMatch(text, /\bprocess\.[a-z]|\bBuffer\.from|\brequire\(/, name);
+    }
 
     // Its dependencies come from this repository, so that no registry is asked.
     const manifest = JSON.parse(await readFile(join(built, "package.json"), "utf8"));

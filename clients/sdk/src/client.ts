@@ -76,6 +76,8 @@ class ClientParts {
     this.#engine = this.#createEngine();
     this.#ready = this.#restore();
     this.#ready.catch(() => {}); // told of by every call that waits for it
+    // Browsers tell when the network is back; nobody waits for the end of a pause then.
+    this.#network()?.addEventListener("online", this.#onNetwork);
   }
 
   toClient(): ParleyClient {
@@ -213,6 +215,12 @@ class ClientParts {
     return this.#conversation(conversation?.conversationId ?? "");
   }
 
+  readonly #onNetwork = () => this.#engine.wake();
+
+  #network(): Pick<EventTarget, "addEventListener" | "removeEventListener"> | undefined {
+    return "addEventListener" in globalThis ? globalThis : undefined;
+  }
+
   /** A listener threw. Its error is told as any other; that of a listener for errors has nowhere to go. */
   #onListenerFailure(error: unknown): void {
     if (this.#tellingFailure) return;
@@ -224,6 +232,7 @@ class ClientParts {
 
   #close(): Promise<void> {
     this.#closed ??= (async () => {
+      this.#network()?.removeEventListener("online", this.#onNetwork);
       this.#closing.abort(clientError(Code.Canceled, "CLOSED", "The client is closed."));
       await this.#ready.catch(() => {});
       await this.#engine.close();

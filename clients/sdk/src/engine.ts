@@ -78,7 +78,7 @@ export class Engine {
       deviceId: () => tokens.account?.deviceId ?? "",
       isReady: () => this.#maySend(),
       ready: (signal) => this.#until(() => this.#maySend(), signal),
-      deliver: (send) => this.#deliver(send),
+      deliver: (send, signal) => this.#deliver(send, signal),
       onAccepted: (send, response) => this.#onAccepted(send, response),
       onChange: (event) => emitter.emit("send", event),
       now,
@@ -251,10 +251,10 @@ export class Engine {
     return this.#connector.session !== undefined || !this.#connector.running;
   }
 
-  async #deliver(send: StoredSend): Promise<SendMessageResponse> {
+  async #deliver(send: StoredSend, signal: AbortSignal): Promise<SendMessageResponse> {
     const request = toRequest(send);
     const session = this.#connector?.session;
-    if (!session) return this.#dependencies.messages.sendMessage(request);
+    if (!session) return this.#dependencies.messages.sendMessage(request, { signal });
     const answer = await session.request({ case: "send", value: request });
     if (answer.case === "sent") return answer.value;
     throw clientError(Code.Internal, "PROTOCOL", "The server did not answer a send with `sent`.");

@@ -21,7 +21,7 @@ export type OutboxDependencies = {
   readonly isReady: () => boolean;
   /** Resolves when an attempt makes sense: a session is open, or none is wanted. */
   readonly ready: (signal: AbortSignal) => Promise<void>;
-  readonly deliver: (send: StoredSend) => Promise<SendMessageResponse>;
+  readonly deliver: (send: StoredSend, signal: AbortSignal) => Promise<SendMessageResponse>;
   /** The server has the message; called before its promise resolves. */
   readonly onAccepted: (send: StoredSend, response: SendMessageResponse) => void;
   readonly onChange: (event: SendEvent) => void;

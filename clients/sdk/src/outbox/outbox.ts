@@ -189,7 +189,7 @@ export class Outbox {
         if (!isWaiting(item)) return;
         await this.#beforeAttempt(item);
         this.#change(item, "sending", item.error);
-        const response = await this.#dependencies.deliver(item.send);
+        const response = await this.#dependencies.deliver(item.send, signal);
         return this.#onAccepted(item, response);
       } catch (caught) {
         const error = toParleyError(caught);

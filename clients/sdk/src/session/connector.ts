@@ -229,7 +229,7 @@ export class Connector {
     const healthy = now() - openedMs >= timing.healthyAfterMs;
     if (healthy) this.#backoff.reset();
     if (healthy) chooser.lasted();
-    else if (end.kind === "lost") chooser.broke(session.road);
+    else if (end.kind === "lost" && end.error.reason !== "CLOSED") chooser.broke(session.road);
     await this.#afterEnd(end, signal);
     return undefined;
   }

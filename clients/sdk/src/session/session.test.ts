@@ -55,6 +55,28 @@ describe("a session", () => {
     await online;
   });
 
+  it("comes back at once when the browser says that the network is back", async () => {
+    const page = new EventTarget();
+    Object.assign(globalThis, {
+      addEventListener: page.addEventListener.bind(page),
+      removeEventListener: page.removeEventListener.bind(page),
+    });
+    try {
+      await using server = await startTestServer();
+      const timing = { ...quickTiming, reconnectInitialMs: 600_000, reconnectMaxMs: 600_000 };
+      await using client = await connectPerson(server, "ana", { timing, random: () => 1 });
+      const offline = nextEvent(client, "stateChanged", isOffline);
+      server.sessions.cutAll();
+      await offline;
+      const online = nextEvent(client, "stateChanged", isOnline);
+      page.dispatchEvent(new Event("online"));
+      await online;
+    } finally {
+      Reflect.deleteProperty(globalThis, "addEventListener");
+      Reflect.deleteProperty(globalThis, "removeEventListener");
+    }
+  });
+
   it("stays away when told to stop, until it is asked to connect again", async () => {
     await using server = await startTestServer();
     await using client = await connectPerson(server, "ana");
