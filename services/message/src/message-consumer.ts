@@ -10,11 +10,15 @@ import type { Telemetry } from "@parley/platform/telemetry/telemetry";
 import type { Span } from "@parley/platform/telemetry/tracer";
 import { type AppliedBatch, applyBatch } from "./batch-applier.ts";
 import type { RecordOutcome } from "./batch-work.ts";
+import {
+  beginPartition,
+  type ConsumedPartition,
+  offsetsToDispatch,
+  replayOffsetOf,
+} from "./consumed-partition.ts";
 import type { ConversationCache } from "./conversation-cache.ts";
-import { createDispatchProgress, type DispatchProgress } from "./dispatch-progress.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { RULES, type Rules } from "./domain/rules.ts";
-import { checkPartition } from "./log-check.ts";
 import type { MessageMetrics } from "./metrics.ts";
 import type { OutcomeWaiters } from "./outcome-waiters.ts";
 import type { MessageStore } from "./ports.ts";
@@ -37,19 +41,13 @@ export type MessageConsumerDependencies = {
 };
 
 export type MessageConsumer = AsyncDisposable & {
+  /**
+   * Resolves when everything is applied that the log held when consumption began: what was acknowledged
+   * before a crash can be read from then on. A partition that stands still is not waited for.
+   */
+  readonly caughtUp: Promise<void>;
   /** Keeps checkpoints that have grown without a batch to carry them; called from time to time. */
   saveCheckpoints(): void;
-};
-
-type Partition = {
-  readonly partition: number;
-  readonly progress: DispatchProgress;
-  /** What this process has applied; records before it are not looked at again. */
-  nextOffset: number;
-  /** The replay offset that the store was given last. */
-  savedOffset: number;
-  /** Whether it stands still at a record that needs newer rules. */
-  stopped: boolean;
 };
 
 /** A record needs rules that this process does not have. */
@@ -68,7 +66,8 @@ export async function startMessageConsumer(
 
 class Consumer implements MessageConsumer {
   readonly #dependencies: MessageConsumerDependencies;
-  readonly #partitions = new Map<number, Partition>();
+  readonly #partitions = new Map<number, ConsumedPartition>();
+  readonly #caughtUp = Promise.withResolvers<void>();
   #consumer: LogConsumer | undefined;
 
   constructor(dependencies: MessageConsumerDependencies) {
@@ -83,6 +82,11 @@ class Consumer implements MessageConsumer {
       onBatch: (batch) => this.#handle(batch),
       onRevoked: async (partition) => this.#revoke(partition, "The partition moved away."),
     });
+    this.#checkCaughtUp();
+  }
+
+  get caughtUp(): Promise<void> {
+    return this.#caughtUp.promise;
   }
 
   saveCheckpoints(): void {
@@ -111,17 +115,18 @@ class Consumer implements MessageConsumer {
     const { log, store, waiters } = this.#dependencies;
     const range = await log.range(MESSAGES_TOPIC, partition);
     const checkpoint = await store.loadCheckpoint(partition);
-    const start = checkPartition(partition, range, checkpoint);
-    const progress = createDispatchProgress();
-    this.#partitions.set(partition, {
-      partition,
-      progress,
-      nextOffset: start,
-      savedOffset: checkpoint?.replayOffset ?? -1,
-      stopped: false,
-    });
+    const held = beginPartition(partition, range, checkpoint);
+    this.#partitions.set(partition, held);
     waiters.open(partition);
-    return start;
+    return held.nextOffset;
+  }
+
+  #checkCaughtUp(): void {
+    if (this.#consumer === undefined) return;
+    for (const { nextOffset, targetOffset, stopped } of this.#partitions.values()) {
+      if (nextOffset < targetOffset && !stopped) return;
+    }
+    this.#caughtUp.resolve();
   }
 
   #revoke(partition: number, reason: string): void {
@@ -141,7 +146,7 @@ class Consumer implements MessageConsumer {
     await this.#dependencies.dispatcher.room();
   }
 
-  async #apply(held: Partition, batch: LogBatch): Promise<void> {
+  async #apply(held: ConsumedPartition, batch: LogBatch): Promise<void> {
     const { store, metrics, clock, rules = RULES } = this.#dependencies;
     const startTimeMs = clock.nowMs();
     const cached = (conversationId: string) => this.#cached(conversationId);
@@ -152,6 +157,7 @@ class Consumer implements MessageConsumer {
       this.#publish(held, batch, applied);
       for (const outcome of applied.outcomes) metrics.applied.inc({ outcome: labelOf(outcome) });
       for (const span of spans) span.end();
+      if (held.nextOffset >= held.targetOffset) this.#checkCaughtUp();
     }
     if (applied.stoppedBy !== undefined) this.#stop(held, applied.stoppedBy);
     else if (held.stopped) this.#resume(held);
@@ -165,7 +171,7 @@ class Consumer implements MessageConsumer {
   }
 
   async #write(
-    held: Partition,
+    held: ConsumedPartition,
     batch: LogBatch,
     applied: AppliedBatch,
     spans: readonly Span[],
@@ -194,7 +200,7 @@ class Consumer implements MessageConsumer {
   }
 
   /** The writes can be read: whoever waits is answered, and the entries go on. */
-  #publish(held: Partition, batch: LogBatch, applied: AppliedBatch): void {
+  #publish(held: ConsumedPartition, batch: LogBatch, applied: AppliedBatch): void {
     const { cache, waiters, dispatcher, metrics, clock } = this.#dependencies;
     const { partition } = batch;
     // Lost meanwhile: somebody else moves these conversations on, and our states would be old.
@@ -235,7 +241,7 @@ class Consumer implements MessageConsumer {
   }
 
   /** Nothing that replay needs may leave the log before it is on disk here. */
-  #commitAfter(durable: Promise<void>, held: Partition, replayOffset: number): void {
+  #commitAfter(durable: Promise<void>, held: ConsumedPartition, replayOffset: number): void {
     durable.then(
       () => {
         if (this.#partitions.get(held.partition) !== held) return;
@@ -246,10 +252,11 @@ class Consumer implements MessageConsumer {
     );
   }
 
-  #stop(held: Partition, rulesVersion: number): never {
+  #stop(held: ConsumedPartition, rulesVersion: number): never {
     const { health, waiters, telemetry } = this.#dependencies;
     const { partition, nextOffset } = held;
     held.stopped = true;
+    this.#checkCaughtUp();
     const text =
       `Partition ${partition} stands still at offset ${nextOffset}: its next record needs version ` +
       `${rulesVersion} of the rules. Finish the deploy of the newer version.`;
@@ -259,7 +266,7 @@ class Consumer implements MessageConsumer {
     throw new RulesVersionError(text);
   }
 
-  #resume(held: Partition): void {
+  #resume(held: ConsumedPartition): void {
     held.stopped = false;
     this.#dependencies.waiters.open(held.partition);
     this.#dependencies.health?.set(componentOf(held.partition), true);
@@ -268,22 +275,6 @@ class Consumer implements MessageConsumer {
   #reportStore(error: unknown): void {
     this.#dependencies.telemetry.log.error({ error }, "The message store refused a write.");
   }
-}
-
-/** In order, as the progress wants them: entries come grouped by conversation. */
-function offsetsToDispatch(applied: AppliedBatch): readonly number[] {
-  const offsets = applied.fanout.flatMap(({ entries }) =>
-    entries.map(({ offset }) => Number(offset)),
-  );
-  return applied.fanout.length > 1 ? offsets.sort((a, b) => a - b) : offsets;
-}
-
-/**
- * Everything before it is applied and dispatched. A batch whose write failed has opened its records already,
- * and what comes before them is not applied either.
- */
-function replayOffsetOf(progress: DispatchProgress, appliedOffset: number): number {
-  return Math.min(progress.lowestOpen ?? appliedOffset, appliedOffset);
 }
 
 function componentOf(partition: number): string {

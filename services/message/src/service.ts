@@ -1,10 +1,12 @@
 /** The message service: wiring by hand. */
 import { createClient, type Transport } from "@connectrpc/connect";
 import { FanoutService } from "@parley/gen/parley/internal/fanout/v1/fanout_service_pb";
+import { sleep } from "@parley/platform/async/sleep";
 import { systemClock, type TimerClock } from "@parley/platform/clock";
 import type { Health } from "@parley/platform/health";
 import type { Log } from "@parley/platform/log/port";
 import type { Routes } from "@parley/platform/rpc/route";
+import type { Logger } from "@parley/platform/telemetry/logger";
 import type { Telemetry } from "@parley/platform/telemetry/telemetry";
 import { createRoutes } from "./api/routes.ts";
 import { createAppender } from "./appender.ts";
@@ -33,7 +35,11 @@ export type MessageServiceDependencies = {
 export type MessageService = AsyncDisposable & {
   /** AppendService and TimelineService (internal), MessageService (devices), ParkedRecordService (operators). */
   readonly routes: Routes;
-  /** Checks that the store belongs to the log (LogMismatchError says what to do), and begins to consume it. */
+  /**
+   * Checks that the store belongs to the log (LogMismatchError says what to do), begins to consume it, and
+   * waits until what was acknowledged before can be read. When that takes long it goes on behind `start`,
+   * and health says so.
+   */
   start(): Promise<void>;
   /** Takes no more appends, and resolves when those at work are answered and brought to fan-out. */
   drain(deadlineMs?: number): Promise<void>;
@@ -54,6 +60,8 @@ const PURGE_INTERVAL_MS = 60_000;
 const PURGE_ENTRIES_PER_STEP_MAX = 2000;
 const PURGE_STEPS_MAX = 100;
 const DRAIN_MS = 10_000;
+/** Less than a process is given to start. */
+const CATCH_UP_WAIT_MS = 20_000;
 
 /** Creates the service. Disposing it commits what is applied; what was not dispatched comes again from the log. */
 export async function createMessageService(
@@ -120,6 +128,7 @@ export async function createMessageService(
       await checkIdentity(store, log.identity);
       const parts = { log, store, cache, waiters, dispatcher, metrics, telemetry, clock, health };
       consumer = await startMessageConsumer(parts);
+      await waitForCatchUp(consumer, { health, log: telemetry.log });
       const shared = { clock, log: telemetry.log };
       const saving = { ...shared, name: "checkpoints", intervalMs: CHECKPOINT_INTERVAL_MS };
       owned.use(repeat(saving, () => consumer?.saveCheckpoints()));
@@ -155,6 +164,25 @@ function openStore(
     },
     onRecovered: () => health?.set(component, true),
   });
+}
+
+async function waitForCatchUp(
+  consumer: Pick<MessageConsumer, "caughtUp">,
+  { health, log }: { readonly health: Health | undefined; readonly log: Logger },
+): Promise<void> {
+  const late = Symbol("late");
+  const waited = new AbortController();
+  const timeout = sleep(CATCH_UP_WAIT_MS, waited.signal).then(
+    () => late,
+    () => undefined,
+  );
+  const first = await Promise.race([consumer.caughtUp, timeout]);
+  waited.abort();
+  if (first !== late) return;
+  const component = "message catch-up";
+  health?.set(component, false, "Messages are being replayed from the log; the newest come last.");
+  log.warn("Replaying the log takes long; it goes on behind the start.");
+  consumer.caughtUp.then(() => health?.set(component, true));
 }
 
 /** Removes what no record can refer to any more, in steps, so that nobody waits for long. */
