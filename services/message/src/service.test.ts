@@ -182,6 +182,7 @@ describe("the message service", () => {
     rmSync(join(directory, "message"), { recursive: true });
     renameSync(old, join(directory, "message"));
     await using world = await openMessageWorld({ directory });
+    assert.equal(await lastSeq(world, made.conversationId, made.ann), 22, "as soon as it started");
     const again = await world.append(messageItem(made.conversationId, made.ann));
     assert.equal(again.seq, 23n);
     const { messages } = await world.messages.listMessages(
