@@ -97,6 +97,7 @@ test("the inbox is readable before sessions are looked up", async () => {
   const durable = Promise.withResolvers<void>();
   await using dispatcher = createDispatcher({
     store: {
+      full: false,
       readConversation: async () => stored,
       write({ conversation }) {
         // Visible only some turns later: whoever looks sessions up before that would see the old head.
@@ -115,6 +116,7 @@ test("the inbox is readable before sessions are looked up", async () => {
     deliverer: { hand: () => Promise.resolve() },
     metrics: { dispatched: () => undefined },
     tracer: noopTracer,
+    onMissing: () => assert.fail("nothing is missing"),
     log: createSilentLogger(),
   });
   const group = createTestConversation();
@@ -135,6 +137,7 @@ test("a store that fails is tried again, and no entry is skipped", async () => {
   const heads: bigint[] = [];
   await using dispatcher = createDispatcher({
     store: {
+      full: false,
       async readConversation() {
         if (failures-- > 0) throw new Error("not now");
         return undefined;
@@ -148,6 +151,7 @@ test("a store that fails is tried again, and no entry is skipped", async () => {
     deliverer: { hand: () => Promise.resolve() },
     metrics: { dispatched: () => undefined },
     tracer: noopTracer,
+    onMissing: () => assert.fail("nothing is missing"),
     log: createSilentLogger(),
   });
   const group = createTestConversation();
@@ -196,5 +200,32 @@ test("a dispatch that the end of the service interrupts is refused, not answered
   const refused = assert.rejects(dispatched, (error) => reasonOf(error) === "CANCELED");
   while (registry.lookUps < 1) await new Promise((resolve) => setImmediate(resolve));
   await service[Symbol.asyncDispose]();
+  await refused;
+});
+
+test("a store that waits for the disk does not hold up the end", async () => {
+  const never = new Promise<void>(() => undefined);
+  const written = Promise.withResolvers<void>();
+  const dispatcher = createDispatcher({
+    store: {
+      full: true,
+      readConversation: async () => undefined,
+      write() {
+        written.resolve();
+        return { visible: never, durable: never };
+      },
+    },
+    locator: { locate: () => assert.fail("it is not visible") },
+    deliverer: { hand: () => Promise.resolve() },
+    metrics: { dispatched: () => undefined },
+    tracer: noopTracer,
+    onMissing: () => undefined,
+    log: createSilentLogger(),
+  });
+  const group = createTestConversation();
+  const dispatched = dispatcher.dispatch(group.batch(group.created(["ann"])));
+  const refused = assert.rejects(dispatched, (error) => reasonOf(error) === "STOPPING");
+  await written.promise;
+  await dispatcher[Symbol.asyncDispose]();
   await refused;
 });

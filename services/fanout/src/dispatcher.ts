@@ -35,11 +35,13 @@ export type Dispatcher = AsyncDisposable & {
 };
 
 export type DispatcherDependencies = {
-  readonly store: Pick<InboxStore, "readConversation" | "write">;
+  readonly store: Pick<InboxStore, "readConversation" | "write" | "full">;
   readonly locator: Pick<SessionLocator, "locate">;
   readonly deliverer: Pick<Deliverer, "hand">;
   readonly metrics: Pick<FanoutMetrics, "dispatched">;
   readonly tracer: Pick<Tracer, "startSpan">;
+  /** Called for entries that step over some; they are dispatched all the same. */
+  readonly onMissing: (conversationId: string, missingSeq: bigint) => void;
   readonly log: Logger;
 };
 
@@ -138,11 +140,16 @@ class ConversationDispatcher implements Dispatcher {
 
   /** Resolves when the next batch of this conversation may go; `finished` when this one is. */
   async #handle(jobs: readonly Job[]): Promise<{ readonly finished: Promise<unknown> }> {
-    const { tracer, metrics } = this.#dependencies;
+    const { store, tracer, metrics } = this.#dependencies;
     const entries = entriesOf(jobs);
     const spans = startSpans(tracer, "fanout.inbox", entries);
     const { plan, written } = await this.#write(jobs, entries);
-    await written.visible;
+    if (plan.missingSeq !== undefined) {
+      this.#dependencies.onMissing(plan.conversation.conversationId, plan.missingSeq);
+    }
+    // A store that is full waits for the disk, which must not hold up the end.
+    if (store.full) await orAborted(written.visible, this.#disposed.signal);
+    else await written.visible;
     endSpans(spans);
     const waits: Promise<unknown>[] = [written.durable];
     for (const run of plan.runs) {
@@ -226,6 +233,18 @@ function toEvents(entries: readonly FanoutEntry[], spans: readonly Span[]): Deli
     const traceParent = parent === "" ? "" : (spans[next++]?.traceParent ?? parent);
     return create(DeliveryEventSchema, { seq, event, originSessionId, traceParent });
   });
+}
+
+async function orAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }
 
 function stopped(): Error {

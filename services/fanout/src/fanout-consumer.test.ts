@@ -58,6 +58,12 @@ function createHandLog() {
   return { log: log as Log, commits, deliver };
 }
 
+/** Keeps nothing, and is quick about it. */
+const store = {
+  readPlace: async () => undefined,
+  saveReplayOffset: async () => undefined,
+};
+
 test("offsets are committed in order, when everything before is finished", async () => {
   const { log, commits, deliver } = createHandLog();
   const done = new Map<string, PromiseWithResolvers<void>>();
@@ -69,7 +75,7 @@ test("offsets are committed in order, when everything before is finished", async
     },
   };
   const metrics = { undecodable: () => undefined };
-  await startFanoutConsumer({ log, dispatcher, metrics, logger: createSilentLogger() });
+  await startFanoutConsumer({ log, store, dispatcher, metrics, logger: createSilentLogger() });
   const groups = [0, 1, 2, 3].map(() => createTestConversation());
   for (const [offset, group] of groups.entries()) {
     await deliver(offset, encodeBatch(group.batch(group.created(["ann"]))));
@@ -99,7 +105,7 @@ test("a partition waits when too much of it is at work", async () => {
     },
   };
   const metrics = { undecodable: () => undefined };
-  await startFanoutConsumer({ log, dispatcher, metrics, logger: createSilentLogger() });
+  await startFanoutConsumer({ log, store, dispatcher, metrics, logger: createSilentLogger() });
   const group = createTestConversation();
   const value = encodeBatch(group.batch(group.created(["ann"])));
   for (let offset = 0; offset < 4096; offset++) await deliver(offset, value);
@@ -112,4 +118,49 @@ test("a partition waits when too much of it is at work", async () => {
   done[0]?.resolve();
   await waiting;
   assert.equal(letIn, true);
+});
+
+test("a partition that waits for room does not hold up the end", async () => {
+  const { log, deliver } = createHandLog();
+  const dispatcher = { dispatch: () => new Promise<void>(() => undefined) };
+  const metrics = { undecodable: () => undefined };
+  const parts = { log, store, dispatcher, metrics, logger: createSilentLogger() };
+  const consumer = await startFanoutConsumer(parts);
+  const group = createTestConversation();
+  const large = { ...group.message("ann"), event: new Uint8Array(900_000) };
+  const value = encodeBatch(group.batch(large));
+  // Nine of these are as many bytes as a partition may have at work.
+  for (let offset = 0; offset < 9; offset++) await deliver(offset, value);
+  let letIn = false;
+  const waiting = deliver(9, value)?.then(() => {
+    letIn = true;
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(letIn, false);
+  await consumer[Symbol.asyncDispose]();
+  await waiting;
+});
+
+test("an offset is committed when it is kept beside the inboxes, and not before", async () => {
+  const { log, deliver, commits } = createHandLog();
+  const kept = Promise.withResolvers<void>();
+  const asked: number[] = [];
+  const slow = {
+    readPlace: async () => undefined,
+    saveReplayOffset(_partition: number, offset: number) {
+      asked.push(offset);
+      return kept.promise;
+    },
+  };
+  const dispatcher = { dispatch: async () => undefined };
+  const metrics = { undecodable: () => undefined };
+  const parts = { log, store: slow, dispatcher, metrics, logger: createSilentLogger() };
+  await startFanoutConsumer(parts);
+  const group = createTestConversation();
+  await deliver(0, encodeBatch(group.batch(group.created(["ann"]))));
+  while (asked.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(commits, []);
+  kept.resolve();
+  while (commits.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(commits, [1]);
 });

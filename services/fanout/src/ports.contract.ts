@@ -255,9 +255,28 @@ export function runInboxStoreContract(
       assert.deepEqual(await store.readIdentity(), { epoch: uuid(7), partitionCount: 16 });
     });
 
+    it("keeps how far it reaches into the log, and never takes that back", async () => {
+      await using fixture = await create();
+      const identity = { epoch: uuid(7), partitionCount: 1 };
+      await fixture.store.writeIdentity(identity);
+      assert.equal(await fixture.store.readPlace(0), undefined);
+      await writeAll(fixture.store, groupAt(1, ["ann"], headAt(9)), groupAt(2, ["ann"], headAt(3)));
+      await fixture.store.saveReplayOffset(0, 5);
+      await fixture.store.saveReplayOffset(0, 4);
+      const place = { replayOffset: 5, headsEndOffset: 1010 };
+      assert.deepEqual(await fixture.store.readPlace(0), place);
+      const store = await fixture.reopen();
+      assert.deepEqual(await store.readPlace(0), place);
+      await store.write(groupAt(1, ["ann"], headAt(10))).durable;
+      const reopened = await fixture.reopen();
+      assert.deepEqual(await reopened.readPlace(0), { ...place, headsEndOffset: 1011 });
+      assert.equal(await reopened.readPlace(1), undefined);
+    });
+
     it("is durable about nothing after it was closed", async () => {
       await using fixture = await create();
       await fixture.store[Symbol.asyncDispose]();
+      await assert.rejects(fixture.store.saveReplayOffset(0, 1), StoreClosedError);
       const { durable } = fixture.store.write(groupAt(1, ["ann"], headAt(1)));
       await assert.rejects(durable, StoreClosedError);
     });

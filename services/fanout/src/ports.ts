@@ -19,6 +19,14 @@ export type Written = {
   readonly durable: Promise<void>;
 };
 
+/** How far the inboxes reach into one partition of the log. */
+export type LogPlace = {
+  /** Topic `fanout`: everything before it is in the inboxes and was brought to the gateways; replay starts here. */
+  readonly replayOffset: number;
+  /** Topic `messages`: all heads come from entries before it; 0 when there are none. */
+  readonly headsEndOffset: number;
+};
+
 export type InboxPageItem = InboxItem & {
   /** Where a page that ends with this item is continued; empty if nothing follows. */
   readonly nextPageToken: string;
@@ -38,12 +46,30 @@ export type InboxPageItem = InboxItem & {
  *   head into the rows of `conversation.members.present`.
  * - A write that is visible and not durable may be lost in a crash. Nothing is acknowledged to the sender
  *   of an event before it is durable, so it comes again.
+ * - Places are written together with the rows, so that what they say is true of the rows that are there,
+ *   after any crash and in any copy of the store. Example of what must not happen: the store is put back
+ *   from an older copy, and replay starts where the log says that it once was; the groups that were made
+ *   in between are in nobody's inbox.
  */
 export interface InboxStore extends AsyncDisposable {
   /** The log that everything in here was made from; undefined in a new store. */
   readIdentity(): Promise<LogIdentity | undefined>;
   /** Keeps the identity, durably. */
   writeIdentity(identity: LogIdentity): Promise<void>;
+
+  /**
+   * How far the store reaches into a partition; undefined when nothing of it has been written. A heads' end
+   * is kept from the time on at which the identity is, by `partitionOf(conversationId, partitionCount)`.
+   */
+  readPlace(partition: number): Promise<LogPlace | undefined>;
+  /**
+   * Keeps where replay of a partition starts; a lower offset than before changes nothing. Resolves when it
+   * is durable, which may take a moment longer than a write. Rejects only with StoreClosedError.
+   */
+  saveReplayOffset(partition: number, replayOffset: number): Promise<void>;
+
+  /** True when so much waits for the disk that `visible` waits too: what can come again should be refused. */
+  readonly full: boolean;
 
   /** The conversation with its members; undefined if nothing of it was ever written. */
   readConversation(conversationId: string): Promise<Conversation | undefined>;

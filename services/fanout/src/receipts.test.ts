@@ -3,6 +3,10 @@ import { test } from "node:test";
 import { fromBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { EventSchema } from "@parley/gen/parley/realtime/v1/event_pb";
+import { createManualClock } from "@parley/platform/clock";
+import { reasonOf, retryAfterMsOf } from "@parley/platform/errors";
+import { createSilentLogger } from "@parley/platform/telemetry/logger";
+import { createReceipts } from "./receipts.ts";
 import { createTestConversation, type TestConversation } from "./testing/test-entries.ts";
 import type { TestGateway } from "./testing/test-gateway.ts";
 import { createTestService, type TestService } from "./testing/test-service.ts";
@@ -151,4 +155,20 @@ test("what is being collected goes out when the service drains", async () => {
   await settle(parts, before + 1);
   await parts.service.drain();
   assert.deepEqual(receiptsOf(gateway("west")), ["u0 2/2 → u0", "u0 2/2 → u1"]);
+});
+
+test("while too much waits for the disk, positions are refused, to be sent again", async () => {
+  const store = {
+    full: true,
+    readConversation: async () => undefined,
+    write: () => assert.fail("it would only add to what waits"),
+  };
+  const deliverer = { deliver: () => assert.fail("it is not kept") };
+  const parts = { store, deliverer, clock: createManualClock(), log: createSilentLogger() };
+  await using receipts = createReceipts(parts);
+  const notice = noticeOf(createTestConversation(), "ann", 1);
+  await assert.rejects(receipts.dispatch(notice), (error) => {
+    assert.ok((retryAfterMsOf(error) ?? 0) > 0);
+    return reasonOf(error) === "INBOX_NOT_WRITABLE";
+  });
 });

@@ -4,6 +4,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { DispatchReceiptRequest } from "@parley/gen/parley/internal/fanout/v1/fanout_service_pb";
 import { EventSchema } from "@parley/gen/parley/realtime/v1/event_pb";
 import type { Timer, TimerClock } from "@parley/platform/clock";
+import { unavailable } from "@parley/platform/errors";
 import type { Logger } from "@parley/platform/telemetry/logger";
 import { type Deliverer, ephemeralEvent } from "./deliverer.ts";
 import { receiptAudience } from "./domain/receipt-audience.ts";
@@ -26,7 +27,7 @@ export type Receipts = AsyncDisposable & {
   /**
    * Keeps the read position in the person's own inbox, tells their own sessions and the others. Resolves
    * when the position is durable. Notices themselves may get lost: positions are read again when a
-   * conversation opens.
+   * conversation opens. Rejects with `UNAVAILABLE` / `INBOX_NOT_WRITABLE` when too much waits for the disk.
    */
   dispatch(notice: ReceiptNotice): Promise<void>;
   /** Sends what is being collected, and resolves when it is in the gateways' queues. */
@@ -36,7 +37,7 @@ export type Receipts = AsyncDisposable & {
 };
 
 export type ReceiptsDependencies = {
-  readonly store: Pick<InboxStore, "readConversation" | "write">;
+  readonly store: Pick<InboxStore, "readConversation" | "write" | "full">;
   readonly deliverer: Pick<Deliverer, "deliver">;
   readonly clock: TimerClock;
   readonly log: Logger;
@@ -82,6 +83,8 @@ class ReceiptCollector implements Receipts {
   async dispatch(notice: ReceiptNotice): Promise<void> {
     const { store } = this.#dependencies;
     const { conversationId, userId, readSeq, readUnreadOrdinal } = notice;
+    // The person's device sends its position again; entries, which nobody sends again, keep the room.
+    if (store.full) throw notWritable();
     const rows = [{ kind: "read", userId, readSeq, readUnreadOrdinal } as const];
     const { visible, durable } = store.write({ conversationId, rows });
     await visible;
@@ -173,6 +176,14 @@ class ReceiptCollector implements Receipts {
       .finally(() => this.#sending.delete(tracked));
     this.#sending.add(tracked);
   }
+}
+
+/** The longest pause of the store between two attempts. */
+const RETRY_AFTER_MS = 5000;
+
+function notWritable(): Error {
+  const text = "The inboxes cannot be written at the moment.";
+  return unavailable("INBOX_NOT_WRITABLE", text, { retryAfterMs: RETRY_AFTER_MS });
 }
 
 /** Notes one more author, or everybody. */

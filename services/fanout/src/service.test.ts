@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { rm } from "node:fs/promises";
+import { cp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createMemorySpanSink } from "@parley/platform/telemetry/span-sink";
 import { InboxIdentityError } from "./log-identity.ts";
 import { createTestConversation } from "./testing/test-entries.ts";
-import { createTestService } from "./testing/test-service.ts";
+import { createTestService, dispatchDirect, type TestService } from "./testing/test-service.ts";
 
 test("a sampled entry leaves a span per step, and the gateway gets the last as its parent", async () => {
   const sink = createMemorySpanSink();
@@ -70,4 +70,75 @@ test("disposing twice is disposing once", async () => {
   await using _parts = parts;
   await parts.service[Symbol.asyncDispose]();
   await parts.service[Symbol.asyncDispose]();
+});
+
+const inboxOf = async (parts: TestService, userId: string) => {
+  const { heads } = await parts.fanout.listInboxHeads({ userId });
+  return heads.map(({ conversationId, lastSeq }) => [conversationId, Number(lastSeq)]);
+};
+
+/** Two groups, one of them begun after a copy of the inboxes was made; ended, and only the copy is left. */
+async function createCopied() {
+  const first = await createTestService();
+  const { directory } = first;
+  const [group, later] = [createTestConversation(), createTestConversation()];
+  await first.append(group.batch(group.created(["ann", "bob"])));
+  await first.drainLog();
+  await first.stop();
+  await cp(join(directory, "fanout"), join(directory, "copy"), { recursive: true });
+
+  const second = await createTestService({ directory });
+  await second.append(group.batch(group.message("bob"), group.removed("ann", "bob")));
+  await second.append(later.batch(later.created(["ann"])));
+  await second.drainLog();
+  const expected = { ann: await inboxOf(second, "ann"), bob: await inboxOf(second, "bob") };
+  await second.stop();
+  await rm(join(directory, "fanout"), { recursive: true });
+  return { directory, expected };
+}
+
+test("inboxes from an older copy catch up with the log", async () => {
+  const { directory, expected } = await createCopied();
+  await cp(join(directory, "copy"), join(directory, "fanout"), { recursive: true });
+  await using parts = await createTestService({ directory });
+  await parts.drainLog();
+  assert.equal(expected.ann.length, 2);
+  assert.deepEqual(await inboxOf(parts, "ann"), expected.ann);
+  assert.deepEqual(await inboxOf(parts, "bob"), expected.bob);
+});
+
+test("inboxes that are gone are made again from the log's beginning", async () => {
+  const { directory, expected } = await createCopied();
+  await using parts = await createTestService({ directory });
+  await parts.drainLog();
+  assert.deepEqual(await inboxOf(parts, "ann"), expected.ann);
+  assert.deepEqual(await inboxOf(parts, "bob"), expected.bob);
+});
+
+test("a log that ends before a head is refused", async () => {
+  const first = await createTestService();
+  const pair = createTestConversation({ direct: ["ann", "bob"] });
+  await dispatchDirect(first, pair.batch(pair.message("ann"), pair.message("bob")));
+  await first.stop();
+  const { directory } = first;
+  await assert.rejects(
+    createTestService({ directory, messagesEndOffset: 102 }),
+    InboxIdentityError,
+  );
+  await using _again = await createTestService({ directory, messagesEndOffset: 103 });
+});
+
+test("entries that step over some show that the inboxes are older than the messages", async () => {
+  await using parts = await createTestService({ online: { west: ["bob"] } });
+  const pair = createTestConversation({ direct: ["ann", "bob"] });
+  const first = pair.batch(pair.message("ann"), pair.message("ann"));
+  await dispatchDirect(parts, first);
+  await dispatchDirect(parts, first);
+  assert.equal(parts.health.serving, true);
+  pair.message("ann");
+  await dispatchDirect(parts, pair.batch(pair.message("ann")));
+  const { serving, reason } = parts.health.get("inboxes") ?? {};
+  assert.equal(serving, false);
+  assert.match(reason ?? "", /Restore all directories/);
+  assert.deepEqual(parts.gateway("west").seqsOf("bob"), [1, 2, 1, 2, 4], "dispatched all the same");
 });

@@ -3,8 +3,10 @@ import { createClient, type Transport } from "@connectrpc/connect";
 import { TimelineService } from "@parley/gen/parley/internal/message/v1/timeline_service_pb";
 import { SessionRegistryService } from "@parley/gen/parley/internal/presence/v1/session_registry_service_pb";
 import { systemClock, type TimerClock } from "@parley/platform/clock";
+import type { Health } from "@parley/platform/health";
 import type { Log, LogConsumer } from "@parley/platform/log/port";
 import type { Routes } from "@parley/platform/rpc/route";
+import type { Logger } from "@parley/platform/telemetry/logger";
 import type { Telemetry } from "@parley/platform/telemetry/telemetry";
 import { createAbsentees } from "./absentees.ts";
 import { createRoutes } from "./api/routes.ts";
@@ -16,6 +18,7 @@ import { startFanoutConsumer } from "./fanout-consumer.ts";
 import { createFanoutMetrics } from "./fanout-metrics.ts";
 import { createGatewayLinks, type GatewayTransport } from "./gateway-links.ts";
 import { checkLogIdentity } from "./log-identity.ts";
+import type { InboxStore } from "./ports.ts";
 import { createReceipts } from "./receipts.ts";
 import { createRevocation } from "./revocation.ts";
 import { createSessionLocator } from "./session-locator.ts";
@@ -24,6 +27,8 @@ export type FanoutDependencies = {
   readonly telemetry: Telemetry;
   readonly clock?: TimerClock;
   readonly log: Log;
+  /** Told when the inboxes cannot be written, or are older than the messages. */
+  readonly health?: Health;
   readonly transports: { readonly message: Transport; readonly presence: Transport };
   /** Opens the way to a gateway that the session registry names. */
   readonly gatewayTransport: GatewayTransport;
@@ -32,26 +37,31 @@ export type FanoutDependencies = {
 export type FanoutService = AsyncDisposable & {
   /** FanoutService (internal) and InboxService (devices). */
   readonly routes: Routes;
-  /** Checks that the inboxes belong to the log (InboxIdentityError), and begins to consume it. */
+  /**
+   * Checks that the inboxes belong to the log and that it holds what they miss (InboxIdentityError), and
+   * begins to consume it.
+   */
   start(): Promise<void>;
   /** Takes no new batches, and resolves when the gateways have what was taken (or count as gone). */
   drain(): Promise<void>;
 };
 
-/** Creates the service. Disposing it finishes what can be; the rest comes again from the log. */
+/** Creates the service. Disposing it finishes what can be; the rest comes again. Throws InboxOpenError. */
 export async function createFanoutService(
   config: FanoutConfig,
   dependencies: FanoutDependencies,
 ): Promise<FanoutService> {
-  const { telemetry, clock = systemClock, log, transports, gatewayTransport } = dependencies;
+  const {
+    telemetry,
+    clock = systemClock,
+    log,
+    health,
+    transports,
+    gatewayTransport,
+  } = dependencies;
   const { log: logger, tracer } = telemetry;
   await using resources = new AsyncDisposableStack();
-  const store = resources.use(
-    createLmdbInboxStore({
-      ...config,
-      onProblem: (error) => logger.error({ error }, "Inboxes were not written; retrying."),
-    }),
-  );
+  const store = resources.use(openStore(config, logger, health));
   const metrics = createFanoutMetrics(telemetry.metrics, {
     queueDepth: () => links.depth,
     gateways: () => links.count,
@@ -64,7 +74,18 @@ export async function createFanoutService(
   const registry = createClient(SessionRegistryService, transports.presence);
   const locator = createSessionLocator({ registry, log: logger });
   const deliverer = createDeliverer({ locator, links, absentees, metrics });
-  const parts = { store, locator, links, deliverer, metrics, tracer, clock, log: logger };
+  const onMissing = createMissingReport(logger, health);
+  const parts = {
+    store,
+    locator,
+    links,
+    deliverer,
+    metrics,
+    tracer,
+    clock,
+    onMissing,
+    log: logger,
+  };
   const dispatcher = resources.use(createDispatcher(parts));
   // The locator goes before those who wait for it.
   resources.use(locator);
@@ -91,7 +112,7 @@ export async function createFanoutService(
     routes,
     async start() {
       await checkLogIdentity(store, log);
-      consumer = await startFanoutConsumer({ log, dispatcher, metrics, logger });
+      consumer = await startFanoutConsumer({ log, store, dispatcher, metrics, logger });
     },
     async drain() {
       await stopTaking();
@@ -99,6 +120,36 @@ export async function createFanoutService(
       await links.empty();
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function openStore(config: FanoutConfig, logger: Logger, health: Health | undefined): InboxStore {
+  const component = "inbox store";
+  return createLmdbInboxStore({
+    ...config,
+    onProblem(error) {
+      const text = "The inboxes cannot be written. Is the disk full?";
+      health?.set(component, false, text);
+      logger.error({ error }, `${text} They wait in memory, and are tried again.`);
+    },
+    onRecovered() {
+      health?.set(component, true);
+      logger.info("The inboxes are written again.");
+    },
+  });
+}
+
+/** Says it once: the first conversation shows what is wrong, and every other one would say the same. */
+function createMissingReport(logger: Logger, health: Health | undefined) {
+  let reported = false;
+  return (conversationId: string, missingSeq: bigint) => {
+    if (reported) return;
+    reported = true;
+    const text =
+      "The inboxes are older than the messages: entries that were dispatched before are not in them, and " +
+      "people who reconnect are not told of them. Restore all directories of the server from the same backup.";
+    health?.set("inboxes", false, text);
+    logger.error({ conversation_id: conversationId, missing_seq: missingSeq.toString() }, text);
   };
 }
 

@@ -171,3 +171,26 @@ test("replays from anywhere, in any batches, give the same state and tell the sa
     { numRuns: 500 },
   );
 });
+
+test("entries of a pair that step over some are noticed, whether the conversation is known or not", () => {
+  const pair = createTestConversation({ direct: ["ann", "bob"] });
+  const entries = [1, 2, 3, 4].map(() => pair.message("ann"));
+  const planOf = (
+    known: Conversation | undefined,
+    from: number,
+    kind: ConversationKind = ConversationKind.DIRECT,
+  ) =>
+    planEntries(known, {
+      ...{ conversationId: pair.conversationId, kind, directUserIds: ["ann", "bob"] },
+      entries: entries.slice(from),
+    });
+  const known = planOf(undefined, 0).conversation;
+  const head = { ...known.head, seq: 2n };
+  assert.equal(planOf(undefined, 0).missingSeq, undefined);
+  assert.equal(planOf(undefined, 1).missingSeq, 1n);
+  assert.equal(planOf({ ...known, head }, 2).missingSeq, undefined);
+  assert.equal(planOf({ ...known, head }, 0).missingSeq, undefined, "they come again");
+  assert.equal(planOf({ ...known, head }, 3).missingSeq, 3n);
+  assert.equal(planOf({ ...known, head }, 4).missingSeq, undefined, "nothing comes");
+  assert.equal(planOf({ ...known, head }, 3, ConversationKind.GROUP).missingSeq, undefined);
+});

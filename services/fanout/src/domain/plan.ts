@@ -1,6 +1,6 @@
 /** From entries of one conversation to what is written and who is told. */
-import type {
-  ConversationChange,
+import {
+  type ConversationChange,
   ConversationKind,
 } from "@parley/gen/parley/conversation/v1/conversation_pb";
 import type { FanoutEntry } from "@parley/gen/parley/internal/fanout/v1/fanout_record_pb";
@@ -25,6 +25,8 @@ export type Plan = {
   readonly conversation: Conversation;
   readonly rows: readonly RowChange[];
   readonly runs: readonly Run[];
+  /** The place that should have come first, when entries of a direct conversation skip some. */
+  readonly missingSeq: bigint | undefined;
 };
 
 export type PlanInput = {
@@ -59,7 +61,19 @@ export function planEntries(known: Conversation | undefined, input: PlanInput): 
   }
   const { conversationId, kind } = input;
   const conversation = { conversationId, kind: known?.kind ?? kind, head, members };
-  return { conversation, rows: [...rows, ...reads.values()], runs };
+  const missingSeq = kind === ConversationKind.DIRECT ? findMissing(known, input) : undefined;
+  return { conversation, rows: [...rows, ...reads.values()], runs, missingSeq };
+}
+
+/**
+ * Entries of a direct conversation come once and in order, and are not asked for again once they were
+ * answered: a step over some means that the inboxes are older than the messages. (Those of a group come
+ * through the log, from which an older store catches up.)
+ */
+function findMissing(known: Conversation | undefined, { entries }: PlanInput): bigint | undefined {
+  const next = (known?.head.seq ?? 0n) + 1n;
+  const first = entries.find(({ seq }) => seq > 0n)?.seq ?? next;
+  return first > next ? next : undefined;
 }
 
 /** The pair of a direct conversation belongs to it from the beginning, whatever entry comes first. */

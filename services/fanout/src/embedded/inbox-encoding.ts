@@ -8,6 +8,7 @@
  * rows     [user id, conversation id]
  *                           →  touch 8 | first seq 8 | left seq 8 | left message id 8
  *                              | left unread ordinal 8 | read seq 8 | read unread ordinal 8
+ * places   partition        →  replay offset 8 | heads' end offset 8
  * meta     "identity"       →  JSON     "touch" → touch 8
  * ```
  *
@@ -15,6 +16,7 @@
  */
 import type { Conversation, Head, Members, Membership } from "../domain/conversation.ts";
 import type { InboxRow } from "../domain/inbox-row.ts";
+import type { LogPlace } from "../ports.ts";
 
 export type StoredHead = {
   readonly kind: Conversation["kind"];
@@ -133,6 +135,20 @@ export function decodeRow(bytes: Buffer): StoredRow {
       readSeq: bytes.readBigUInt64LE(40),
       readUnreadOrdinal: bytes.readBigUInt64LE(48),
     },
+  };
+}
+
+export function encodePlace({ replayOffset, headsEndOffset }: LogPlace): Buffer {
+  const bytes = Buffer.allocUnsafe(16);
+  bytes.writeBigUInt64LE(BigInt(replayOffset), 0);
+  bytes.writeBigUInt64LE(BigInt(headsEndOffset), 8);
+  return bytes;
+}
+
+export function decodePlace(bytes: Buffer): LogPlace {
+  return {
+    replayOffset: Number(bytes.readBigUInt64LE(0)),
+    headsEndOffset: Number(bytes.readBigUInt64LE(8)),
   };
 }
 

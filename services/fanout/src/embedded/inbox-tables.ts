@@ -1,18 +1,22 @@
 /** The tables of the LMDB file; what lies in them is drawn in `inbox-encoding.ts`. */
 import type { LogIdentity } from "@parley/platform/log/port";
-import { type Database, open } from "lmdb";
+import type { Database } from "lmdb";
+import type { LogPlace } from "../ports.ts";
 import {
   decodeHead,
   decodeMembers,
+  decodePlace,
   decodeRow,
   encodeHead,
   encodeMembers,
+  encodePlace,
   encodeRow,
   encodeTouch,
   type StoredConversation,
   type StoredHead,
   type StoredRow,
 } from "./inbox-encoding.ts";
+import { createLmdbCommit, openLmdb } from "./lmdb-commit.ts";
 import type { Unwritten } from "./unwritten.ts";
 
 export type InboxTables = {
@@ -21,12 +25,13 @@ export type InboxTables = {
   readIdentity(): LogIdentity | undefined;
   /** Durable when it resolves. */
   writeIdentity(identity: LogIdentity): Promise<void>;
+  readPlaces(): Map<number, LogPlace>;
   readHead(conversationId: string): StoredHead | undefined;
   readConversation(conversationId: string): StoredConversation | undefined;
   readRow(userId: string, conversationId: string): StoredRow | undefined;
   /** A person's rows by conversation id, at most `limit`, after `conversationId` (empty: from the first). */
   readRows(userId: string, conversationId: string, limit: number): Map<string, StoredRow>;
-  /** Writes all of it in one transaction; durable when it resolves. */
+  /** Writes all of it in one transaction; durable when it resolves, undone when it rejects. One call at a time. */
   write(unwritten: Unwritten, touch: bigint): Promise<void>;
   close(): Promise<void>;
 };
@@ -34,13 +39,20 @@ export type InboxTables = {
 /** Sorts behind every id. */
 const LAST_ID = "\uffff";
 
-/** Opens the file, or creates it. */
+/** The directory or the file cannot be used. The message names the variable that says where it is. */
+export class InboxOpenError extends Error {
+  override readonly name = "InboxOpenError";
+}
+
+/** Opens the file, or creates it. Throws InboxOpenError. */
 export function openInboxTables(directory: string): InboxTables {
   const encoding = "binary";
-  const root = open<Buffer, string>(rootOptions(directory));
+  const root = openRoot(directory);
+  const commit = createLmdbCommit(root);
   const heads = root.openDB<Buffer, string>("heads", { encoding });
   const members = root.openDB<Buffer, string>("members", { encoding });
   const rows = root.openDB<Buffer, string[]>("rows", { encoding });
+  const places = root.openDB<Buffer, number>("places", { encoding });
   const meta = root.openDB<Buffer, string>("meta", { encoding });
   const readHead = (conversationId: string) => {
     // "Fast" buffers are the database's own until its next call: they are decoded at once.
@@ -55,8 +67,13 @@ export function openInboxTables(directory: string): InboxTables {
       return bytes === undefined ? undefined : (JSON.parse(bytes.toString()) as LogIdentity);
     },
     async writeIdentity({ epoch, partitionCount }) {
-      await meta.put("identity", Buffer.from(JSON.stringify({ epoch, partitionCount })));
-      await root.flushed;
+      const bytes = Buffer.from(JSON.stringify({ epoch, partitionCount }));
+      await commit(() => void meta.put("identity", bytes));
+    },
+    readPlaces() {
+      const found = new Map<number, LogPlace>();
+      for (const { key, value } of places.getRange({})) found.set(key, decodePlace(value));
+      return found;
     },
     readHead,
     readConversation(conversationId) {
@@ -78,20 +95,25 @@ export function openInboxTables(directory: string): InboxTables {
       for (const { key, value } of rows.getRange(range)) found.set(key[1] ?? "", decodeRow(value));
       return found;
     },
-    async write(unwritten, touch) {
-      await root.batch(() => {
-        putAll({ heads, members, rows }, unwritten);
+    write: (unwritten, touch) =>
+      commit(() => {
+        putAll({ heads, members, rows, places }, unwritten);
         meta.put("touch", encodeTouch(touch));
-      });
-      await root.flushed;
-    },
+      }),
     close: () => root.close(),
   };
 }
 
-/** After a crash the store is what was flushed, whatever of later writes happens to be in the file. */
-function rootOptions(directory: string) {
-  return { path: directory, encoding: "binary" as const, safeRestore: true };
+function openRoot(directory: string): ReturnType<typeof openLmdb> {
+  try {
+    return openLmdb(directory);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new InboxOpenError(
+      `The inboxes in ${directory} cannot be opened: ${reason}. PARLEY_DATA_DIRECTORY says where they are.`,
+      { cause: error },
+    );
+  }
 }
 
 function putAll(
@@ -99,8 +121,9 @@ function putAll(
     readonly heads: Database<Buffer, string>;
     readonly members: Database<Buffer, string>;
     readonly rows: Database<Buffer, string[]>;
+    readonly places: Database<Buffer, number>;
   },
-  { conversations, membersChanged, rows }: Unwritten,
+  { conversations, membersChanged, rows, places }: Unwritten,
 ): void {
   for (const [conversationId, stored] of conversations) {
     tables.heads.put(conversationId, encodeHead(stored));
@@ -112,4 +135,5 @@ function putAll(
       tables.rows.put([userId, conversationId], encodeRow(stored));
     }
   }
+  for (const [partition, place] of places) tables.places.put(partition, encodePlace(place));
 }

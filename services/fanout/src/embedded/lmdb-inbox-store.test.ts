@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -9,6 +9,7 @@ import { ConversationKind } from "@parley/gen/parley/conversation/v1/conversatio
 import { changeMembers, NO_MEMBERS } from "../domain/conversation.ts";
 import { type InboxStoreFixture, runInboxStoreContract } from "../ports.contract.ts";
 import type { InboxStore } from "../ports.ts";
+import { InboxOpenError } from "./inbox-tables.ts";
 import { createLmdbInboxStore } from "./lmdb-inbox-store.ts";
 
 async function createFixture(membershipsCachedMax = 100): Promise<InboxStoreFixture> {
@@ -86,6 +87,33 @@ test("many writes of one conversation reach the disk as one", async () => {
   assert.equal(new Set(written.map(({ durable }) => durable)).size, 1);
   await written[0]?.durable;
   assert.equal((await store.readConversation("conversation 1"))?.head.seq, 1000n);
+});
+
+test("only the owner can read what is in it", async () => {
+  const parent = await mkdtemp(join(tmpdir(), "parley-inbox-"));
+  const directory = join(parent, "fan.out");
+  await using _store = createLmdbInboxStore({ directory, membershipsCachedMax: 100 });
+  const modeOf = async (path: string) => (await stat(path)).mode & 0o777;
+  assert.equal(await modeOf(directory), 0o700);
+  assert.deepEqual((await readdir(directory)).toSorted(), ["data.mdb", "lock.mdb"]);
+  for (const name of await readdir(directory)) {
+    assert.equal(await modeOf(join(directory, name)), 0o600, name);
+  }
+  await rm(parent, { recursive: true, force: true });
+});
+
+test("a directory that cannot be used is named, with its variable", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "parley-inbox-"));
+  const taken = join(directory, "fanout");
+  await writeFile(taken, "a file");
+  assert.throws(
+    () => createLmdbInboxStore({ directory: taken, membershipsCachedMax: 100 }),
+    (error) =>
+      error instanceof InboxOpenError &&
+      error.message.includes(taken) &&
+      error.message.includes("PARLEY_DATA_DIRECTORY"),
+  );
+  await rm(directory, { recursive: true, force: true });
 });
 
 test("what was durable survives kill -9, head and row alike", async () => {

@@ -7,12 +7,15 @@ import {
   type InboxPageItem,
   type InboxStore,
   type InboxWrite,
+  type LogPlace,
   StoreClosedError,
   type Written,
 } from "../ports.ts";
+import { createCommitTimer } from "./commit-timer.ts";
 import { createConversationCache } from "./conversation-cache.ts";
 import type { StoredConversation, StoredHead, StoredRow } from "./inbox-encoding.ts";
 import { type InboxTables, openInboxTables } from "./inbox-tables.ts";
+import { createLogPlaces, type LogPlaces } from "./log-places.ts";
 import { createPageReader } from "./newest-pages.ts";
 import { createUnwritten, putBack, putConversation, putRow, type Unwritten } from "./unwritten.ts";
 
@@ -23,8 +26,10 @@ export type LmdbInboxStoreOptions = {
   readonly membershipsCachedMax: number;
   /** How long writes are collected before they go to disk, in ms; default COMMIT_DELAY_MS. */
   readonly commitDelayMs?: number;
-  /** Called when a write to disk failed; it is repeated. Must not throw. */
+  /** Called when writes to disk begin to fail; they are repeated. Must not throw. */
   readonly onProblem?: (error: unknown) => void;
+  /** Called when one succeeds again. Must not throw. */
+  readonly onRecovered?: () => void;
 };
 
 /**
@@ -32,6 +37,9 @@ export type LmdbInboxStoreOptions = {
  * commits a second leave the disk to the log.
  */
 const COMMIT_DELAY_MS = 20;
+
+/** Places alone do not hurry: a second sync for each message would compete with the log's. */
+const PLACE_DELAY_MS = 100;
 
 /** Unwritten conversations and rows above which writers wait: some seconds of a slow disk, about 20 MB. */
 const UNWRITTEN_MAX = 50_000;
@@ -45,7 +53,10 @@ const ROWS_PER_TURN = 1000;
 
 const DONE = Promise.resolve();
 
-/** Opens the store, or creates it. Disposing it writes what waits; a write that then fails is given up. */
+/**
+ * Opens the store, or creates it. Disposing it writes what waits; a write that then fails is given up.
+ * Throws InboxOpenError.
+ */
 export function createLmdbInboxStore(options: LmdbInboxStoreOptions): InboxStore {
   return new LmdbInboxStore(options);
 }
@@ -55,13 +66,16 @@ class LmdbInboxStore implements InboxStore {
   readonly #cache: ReturnType<typeof createConversationCache>;
   readonly #commitDelayMs: number;
   readonly #onProblem: (error: unknown) => void;
+  readonly #onRecovered: () => void;
+  readonly #timer = createCommitTimer(() => this.#begin());
   readonly #backoff = createBackoff({ initialMs: RETRY_MIN_MS, maxMs: RETRY_MAX_MS });
   /** The number of the last write. */
   #touch: bigint;
+  readonly #places: LogPlaces;
   #unwritten = createUnwritten();
   #committing: Unwritten | undefined;
-  #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
+  #failing = false;
   #disposed: Promise<void> | undefined;
 
   constructor(options: LmdbInboxStoreOptions) {
@@ -69,7 +83,10 @@ class LmdbInboxStore implements InboxStore {
     this.#cache = createConversationCache(options.membershipsCachedMax);
     this.#commitDelayMs = options.commitDelayMs ?? COMMIT_DELAY_MS;
     this.#onProblem = options.onProblem ?? (() => undefined);
+    this.#onRecovered = options.onRecovered ?? (() => undefined);
     this.#touch = this.#tables.readTouch();
+    const partitionCount = this.#tables.readIdentity()?.partitionCount;
+    this.#places = createLogPlaces(this.#tables.readPlaces(), partitionCount);
   }
 
   async readIdentity(): Promise<LogIdentity | undefined> {
@@ -78,6 +95,22 @@ class LmdbInboxStore implements InboxStore {
 
   async writeIdentity(identity: LogIdentity): Promise<void> {
     await this.#tables.writeIdentity(identity);
+    this.#places.partitionCount = identity.partitionCount;
+  }
+
+  async readPlace(partition: number): Promise<LogPlace | undefined> {
+    return this.#places.get(partition);
+  }
+
+  saveReplayOffset(partition: number, replayOffset: number): Promise<void> {
+    if (this.#disposed !== undefined) return closed();
+    this.#places.saveReplayOffset(this.#unwritten, partition, replayOffset);
+    this.#schedule();
+    return this.#unwritten.durable.promise;
+  }
+
+  get full(): boolean {
+    return this.#unwritten.size > UNWRITTEN_MAX;
   }
 
   async readConversation(conversationId: string): Promise<Conversation | undefined> {
@@ -85,15 +118,11 @@ class LmdbInboxStore implements InboxStore {
   }
 
   write(write: InboxWrite): Written {
-    if (this.#disposed !== undefined) {
-      const durable = Promise.reject(new StoreClosedError("The inbox store is closed."));
-      durable.catch(() => undefined);
-      return { visible: DONE, durable };
-    }
+    if (this.#disposed !== undefined) return { visible: DONE, durable: closed() };
     const touch = ++this.#touch;
     if (write.conversation !== undefined) this.#writeConversation(write.conversation, touch);
     for (const change of write.rows) this.#writeRow(write.conversationId, change, touch);
-    if (this.#unwritten.size > 0) this.#schedule(this.#commitDelayMs);
+    this.#schedule();
     return { visible: this.#room(), durable: this.#latest() };
   }
 
@@ -133,10 +162,9 @@ class LmdbInboxStore implements InboxStore {
   }
 
   async #close(): Promise<void> {
-    clearTimeout(this.#timer);
+    this.#timer.cancel();
     await this.#running;
-    clearTimeout(this.#timer);
-    if (this.#unwritten.size > 0) await this.#commit();
+    if (this.#waits()) await this.#commit();
     this.#unwritten.durable.reject(new StoreClosedError("The inbox store is closed."));
     await this.#tables.close();
   }
@@ -150,6 +178,7 @@ class LmdbInboxStore implements InboxStore {
     const stored = { conversation, touch: moved ? touch : known.touch };
     this.#cache.set(stored);
     putConversation(this.#unwritten, stored, membersChanged);
+    if (moved) this.#places.noteHead(this.#unwritten, conversation);
   }
 
   #writeRow(conversationId: string, change: RowChange, touch: bigint): void {
@@ -202,7 +231,7 @@ class LmdbInboxStore implements InboxStore {
 
   /** Resolves when there is room for more. */
   async #room(): Promise<void> {
-    while (this.#unwritten.size > UNWRITTEN_MAX && this.#disposed === undefined) {
+    while (this.full && this.#disposed === undefined) {
       await (this.#committing ?? this.#unwritten).durable.promise.catch(() => undefined);
     }
   }
@@ -213,20 +242,26 @@ class LmdbInboxStore implements InboxStore {
     return latest?.durable.promise ?? DONE;
   }
 
-  #schedule(delayMs: number): void {
-    if (this.#timer !== undefined || this.#running !== undefined) return;
-    if (this.#disposed !== undefined) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      this.#running = this.#commit().then((pauseMs) => {
-        this.#running = undefined;
-        if (this.#unwritten.size > 0) this.#schedule(pauseMs);
-      });
-    }, delayMs);
+  #waits(): boolean {
+    return this.#unwritten.size > 0 || this.#unwritten.places.size > 0;
   }
 
-  /** Writes what waits, in one transaction. Answers how long to wait before the next. */
-  async #commit(): Promise<number> {
+  #schedule(): void {
+    if (!this.#waits() || this.#running !== undefined || this.#disposed !== undefined) return;
+    this.#timer.soon(this.#unwritten.size > 0 ? this.#commitDelayMs : PLACE_DELAY_MS);
+  }
+
+  #begin(): void {
+    this.#running = this.#commit().then((written) => {
+      this.#running = undefined;
+      if (this.#disposed !== undefined) return;
+      if (written) this.#schedule();
+      else this.#timer.pause(this.#backoff.next());
+    });
+  }
+
+  /** Writes what waits, in one transaction. False if that failed: it waits again then. */
+  async #commit(): Promise<boolean> {
     const committing = this.#unwritten;
     this.#committing = committing;
     this.#unwritten = createUnwritten();
@@ -235,12 +270,22 @@ class LmdbInboxStore implements InboxStore {
     } catch (error) {
       this.#committing = undefined;
       putBack(this.#unwritten, committing);
-      this.#onProblem(error);
-      return this.#backoff.next();
+      if (!this.#failing) this.#onProblem(error);
+      this.#failing = true;
+      return false;
     }
     this.#committing = undefined;
     this.#backoff.reset();
     committing.durable.resolve();
-    return this.#commitDelayMs;
+    if (this.#failing) this.#onRecovered();
+    this.#failing = false;
+    return true;
   }
+}
+
+function closed(): Promise<never> {
+  const rejected = Promise.reject(new StoreClosedError("The inbox store is closed."));
+  // Whoever does not wait for it need not handle its rejection either.
+  rejected.catch(() => undefined);
+  return rejected;
 }

@@ -36,7 +36,10 @@ test("what could not be written goes under what came since, and becomes durable 
   putConversation(failed, conversation("b", 2n), true);
   putRow(failed, "ann", "a", row(1n));
   putRow(failed, "bob", "b", row(2n));
+  failed.places.set(1, { replayOffset: 1, headsEndOffset: 1 });
+  failed.places.set(2, { replayOffset: 2, headsEndOffset: 2 });
   const later = createUnwritten();
+  later.places.set(1, { replayOffset: 3, headsEndOffset: 3 });
   putConversation(later, conversation("a", 3n), false);
   putRow(later, "ann", "a", row(3n));
   putBack(later, failed);
@@ -46,6 +49,8 @@ test("what could not be written goes under what came since, and becomes durable 
   assert.deepEqual([...later.membersChanged].toSorted(), ["a", "b"]);
   assert.equal(later.rows.get("ann")?.get("a")?.touch, 3n);
   assert.equal(later.rows.get("bob")?.get("b")?.touch, 2n);
+  assert.equal(later.places.get(1)?.replayOffset, 3);
+  assert.equal(later.places.get(2)?.replayOffset, 2);
   later.durable.resolve();
   await failed.durable.promise;
 });

@@ -1,5 +1,6 @@
 /** Writes that are visible and not yet on disk, the newest per conversation and row. */
 import { createDeferred, type Deferred } from "@parley/platform/async/deferred";
+import type { LogPlace } from "../ports.ts";
 import type { StoredConversation, StoredRow } from "./inbox-encoding.ts";
 
 export type Unwritten = {
@@ -8,6 +9,8 @@ export type Unwritten = {
   readonly membersChanged: Set<string>;
   /** By user, then by conversation. */
   readonly rows: Map<string, Map<string, StoredRow>>;
+  /** By partition. */
+  readonly places: Map<number, LogPlace>;
   /** Conversations and rows in here. */
   size: number;
   /** Settled when this generation is durable. */
@@ -22,6 +25,7 @@ export function createUnwritten(): Unwritten {
     conversations: new Map(),
     membersChanged: new Set(),
     rows: new Map(),
+    places: new Map(),
     size: 0,
     durable,
   };
@@ -64,6 +68,9 @@ export function putBack(unwritten: Unwritten, failed: Unwritten): void {
       const newer = unwritten.rows.get(userId)?.get(conversationId) ?? stored;
       putRow(unwritten, userId, conversationId, newer);
     }
+  }
+  for (const [partition, place] of failed.places) {
+    if (!unwritten.places.has(partition)) unwritten.places.set(partition, place);
   }
   unwritten.durable.promise.then(failed.durable.resolve, failed.durable.reject);
 }

@@ -18,6 +18,7 @@ import { SessionRegistryService } from "@parley/gen/parley/internal/presence/v1/
 import { InboxService } from "@parley/gen/parley/message/v1/inbox_service_pb";
 import { createDeferred } from "@parley/platform/async/deferred";
 import { createManualClock } from "@parley/platform/clock";
+import { createHealth } from "@parley/platform/health";
 import { createSegmentLog } from "@parley/platform/log/embedded/segment-log";
 import { partitionOf } from "@parley/platform/log/partition";
 import type { Log } from "@parley/platform/log/port";
@@ -35,6 +36,8 @@ import { createFanoutService } from "../service.ts";
 import { createTestGateway, type TestGateway } from "./test-gateway.ts";
 
 const PARTITIONS = 4;
+/** Where topic `messages` ends, from which test entries have made-up offsets. */
+const MESSAGES_END_OFFSET = 1_000_000;
 
 /** Who has sessions where. */
 export type TestRegistry = {
@@ -66,7 +69,8 @@ type Commits = {
   next(): Promise<void>;
 };
 
-function createCommits(): Commits {
+function createCommits(messagesEndOffset: number): Commits {
+  const messages = { startOffset: 0, endOffset: messagesEndOffset };
   const offsets = new Map<number, number>();
   let next = createDeferred<void>();
   return {
@@ -75,7 +79,8 @@ function createCommits(): Commits {
     watch: (log) => ({
       identity: log.identity,
       append: (...record) => log.append(...record),
-      range: (...where) => log.range(...where),
+      range: async (topic, partition) =>
+        topic === "messages" ? messages : log.range(topic, partition),
       [Symbol.asyncDispose]: () => log[Symbol.asyncDispose](),
       async consume(options) {
         const consumer = await log.consume(options);
@@ -103,6 +108,8 @@ async function drained(log: Log, commits: Commits): Promise<void> {
 export type TestServiceOptions = {
   readonly directory?: string;
   readonly sink?: SpanSink;
+  /** Where each partition of topic `messages` ends; beyond all entries if left out. */
+  readonly messagesEndOffset?: number;
   /** Who is online at which gateway before the service starts. */
   readonly online?: Readonly<Record<string, readonly string[]>>;
 };
@@ -113,7 +120,8 @@ export async function createTestService(options: TestServiceOptions = {}) {
   const telemetry = telemetryOf(options.sink);
   const clock = createManualClock();
   const problems: unknown[] = [];
-  const commits = createCommits();
+  const commits = createCommits(options.messagesEndOffset ?? MESSAGES_END_OFFSET);
+  const health = createHealth();
   const log = await createSegmentLog({
     directory: join(directory, "log"),
     partitionCount: PARTITIONS,
@@ -138,6 +146,7 @@ export async function createTestService(options: TestServiceOptions = {}) {
     {
       telemetry,
       clock,
+      health,
       log: commits.watch(log),
       transports: {
         message: transportTo([timeline.route], telemetry),
@@ -146,13 +155,20 @@ export async function createTestService(options: TestServiceOptions = {}) {
       gatewayTransport: (gatewayId) => gateway(gatewayId).transport,
     },
   );
-  await service.start();
+  try {
+    await service.start();
+  } catch (error) {
+    await service[Symbol.asyncDispose]();
+    await log[Symbol.asyncDispose]();
+    throw error;
+  }
   const transport = transportTo(service.routes, telemetry);
 
   return {
     directory,
     telemetry,
     clock,
+    health,
     log,
     service,
     registry,
