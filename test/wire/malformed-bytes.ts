@@ -136,7 +136,7 @@ function brokenEnvelopes(method: DescMethod): MalformedCall[] {
     "an envelope longer than the body": envelope(nothing, 0, 1000),
     "an envelope of 4 GiB": envelope(nothing, 0, 0xffff_ffff),
     "compressed with nothing": envelope(Buffer.from([1, 2, 3]), 1),
-    "flags that nobody knows": envelope(nothing, 0xfc),
+    "flags that nobody knows": envelope(nothing, 0xfd),
   };
   const all = (["connect-json", "connect-binary", "grpc", "grpc-web"] as const).filter((road) =>
     isEnveloped(road, method),
@@ -188,7 +188,7 @@ function wrongMethods(method: DescMethod): MalformedCall[] {
     "an unknown encoding": "?connect=v1&encoding=xml&message=%7B%7D",
     "broken JSON": "?connect=v1&encoding=json&message=%7B",
     "broken base64": "?connect=v1&encoding=proto&base64=1&message=!!!!",
-    "truncated Protobuf": "?connect=v1&encoding=proto&base64=1&message=Cn8",
+    "truncated Protobuf": "?connect=v1&encoding=proto&base64=1&message=wj5_",
     "an unknown compression": "?connect=v1&encoding=json&compression=zzz&message=%7B%7D",
   };
   const gets = Object.entries(queries).map(([name, query]) => ({

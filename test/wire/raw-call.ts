@@ -13,6 +13,7 @@ export type Road = (typeof roads)[number];
 
 /** An answer that takes longer than this is taken for none. */
 const ANSWER_MS_MAX = 5_000;
+const SESSION_MEMORY_MB_MAX = 1_000;
 
 export type RawCall = {
   readonly path: string;
@@ -66,7 +67,9 @@ export function createRawCaller(port: number, connections = 4): RawCaller {
   let session: ClientHttp2Session | undefined;
   const http2 = async () => {
     if (session && !session.closed && !session.destroyed) return session;
-    session = http2Connect(`http://127.0.0.1:${port}`);
+    // What was not sent of a refused body counts against the client's own bound for ever.
+    const maxSessionMemory = SESSION_MEMORY_MB_MAX;
+    session = http2Connect(`http://127.0.0.1:${port}`, { maxSessionMemory });
     session.on("error", () => {}); // each call has its own error
     await once(session, "connect");
     return session;
