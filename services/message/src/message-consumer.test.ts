@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { createDeferred } from "@parley/platform/async/deferred";
 import { silentTelemetry } from "@parley/platform/telemetry/telemetry";
 import { CONVERSATIONS, toRecords } from "./testing/histories.ts";
 import { startInstance } from "./testing/history-instance.ts";
@@ -28,9 +29,11 @@ async function open() {
   const script = createScriptedLog(records);
   const world = createModelWorld();
   const failure: { value: Error | undefined } = { value: undefined };
+  const gate: { value: Promise<void> | undefined } = { value: undefined };
   const store = await world.open({
     beforeStep: () => {
       if (failure.value !== undefined) throw failure.value;
+      return gate.value;
     },
     random: () => 0.5,
   });
@@ -46,7 +49,7 @@ async function open() {
     const id = CONVERSATIONS[0] ?? "";
     return (await store.loadConversations([id])).get(id)?.lastSeq ?? 0;
   };
-  return { ...instance, script, world, failure, lastSeq };
+  return { ...instance, script, world, failure, gate, lastSeq };
 }
 
 describe("the consumer", () => {
@@ -85,6 +88,21 @@ describe("the consumer", () => {
     await new Promise((resolve) => setImmediate(resolve));
     await world.flush();
     assert.equal(await committed(), 3);
+  });
+
+  it("keeps no state of a batch whose partition it lost meanwhile", async () => {
+    const { member, gate, cache, dispatcher, lastSeq } = await open();
+    await member.assign(0);
+    const written = createDeferred<void>();
+    gate.value = written.promise;
+    const delivering = member.deliver(0, 0, 10);
+    await new Promise((resolve) => setImmediate(resolve));
+    await member.revoke(0);
+    written.resolve();
+    await delivering;
+    assert.equal(await lastSeq(), 3, "what is written late is right");
+    assert.equal(cache.size, 0, "and who owns the partition now goes on from the store");
+    assert.equal(dispatcher.pending, 3);
   });
 
   it("ignores a batch of a partition that it has lost", async () => {

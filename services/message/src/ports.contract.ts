@@ -299,6 +299,11 @@ export function messageStoreContract(name: string, createMedium: () => Promise<S
         await write(store, conversation({ state: late, rows: [row(3)], membersRemoved: ["ben"] }));
         await write(store, early);
         assert.deepEqual((await store.loadConversations([CONVERSATION])).get(CONVERSATION), late);
+        // And once more when what is newer has come to rest.
+        await store.write(batch([], { checkpoint: { replayOffset: 1, endOffset: 1 } })).durable;
+        await write(store, early);
+
+        assert.deepEqual((await store.loadConversations([CONVERSATION])).get(CONVERSATION), late);
         assert.deepEqual(await seqs(store, {}), [1, 2, 3]);
       }),
     );

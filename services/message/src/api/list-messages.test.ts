@@ -143,6 +143,10 @@ describe("ListMessages", () => {
     };
     assert.deepEqual((await from(20, NEWER)).seqs, [3, 4, 5, 6], "at the time");
     assert.deepEqual((await from(20.001, NEWER)).seqs, [4, 5, 6], "after it");
+    const justAfter = timestampFromMs(1_760_000_020_000);
+    justAfter.nanos += 1;
+    const query = { direction: NEWER, fromTime: justAfter };
+    assert.deepEqual((await list(world, conversationId, ann, query)).seqs, [4, 5, 6], "by 1 ns");
     assert.deepEqual((await from(-1, NEWER)).seqs, [1, 2, 3, 4, 5, 6]);
     assert.deepEqual((await from(51, NEWER)).seqs, []);
     assert.deepEqual((await from(25, OLDER)).seqs, [4, 3, 2, 1], "from there back");

@@ -1,5 +1,4 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext } from "@connectrpc/connect";
 import type { Message } from "@parley/gen/parley/message/v1/message_pb";
 import {
@@ -60,7 +59,9 @@ async function spanOf(
 ): Promise<SeqRange> {
   const { conversationId, fromTime } = request;
   if (fromTime !== undefined) {
-    const id = firstMessageIdAt(Math.ceil(timestampMs(fromTime)));
+    // Append times are whole ms: the first that is not before a time between two of them is the later.
+    const fromMs = Number(fromTime.seconds) * 1000 + Math.ceil(fromTime.nanos / 1_000_000);
+    const id = firstMessageIdAt(fromMs);
     const row = await store.findRow(conversationId, state.lastSeq, "messageId", id);
     const seq = row?.seq ?? state.lastSeq + 1;
     return older ? { firstSeq: 1, lastSeq: seq } : { firstSeq: seq, lastSeq: state.lastSeq };

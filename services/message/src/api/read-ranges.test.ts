@@ -136,6 +136,18 @@ describe("ReadRanges", () => {
     const bytes = slices.flatMap(({ entries }) => entries.map(({ event }) => event.byteLength));
     assert.ok(bytes.reduce((sum, each) => sum + each, 0) <= 1024 * 1024);
     assert.equal(slices.length, 2);
+    const full = await read(world, large.ann, [
+      [large.conversationId, 1, 18],
+      [large.conversationId, 18, 31],
+    ]);
+    assert.deepEqual(
+      full.map(({ seqs, through }) => [seqs.length, through]),
+      [
+        [17, 18],
+        [0, 18],
+      ],
+      "the first of the second would be too much",
+    );
     assert.equal(slices[1]?.readThroughSeq, 10n + BigInt(slices[1]?.entries.length ?? 0));
   });
 });

@@ -60,6 +60,7 @@ export type Instance = {
   readonly consumer: MessageConsumer;
   readonly dispatcher: HeldDispatcher;
   readonly store: MessageStore;
+  readonly cache: ConversationCache;
 };
 
 export type InstanceOptions = {
@@ -85,10 +86,11 @@ export async function startInstance(options: InstanceOptions): Promise<Instance>
   const dispatcher = createHeldDispatcher(delivered, {
     closesTooEarly: faults.has("checkpoint-ignores-dispatch"),
   });
+  const cache = cacheOf(conversationsMax, faults);
   const consumer = await startMessageConsumer({
     log,
     store,
-    cache: cacheOf(conversationsMax, faults),
+    cache,
     waiters: createOutcomeWaiters({ clock, waitersMax: 1, timeoutMs: 1 }),
     dispatcher,
     metrics: createMessageMetrics(telemetry.metrics),
@@ -97,7 +99,7 @@ export async function startInstance(options: InstanceOptions): Promise<Instance>
     ...(rules === undefined ? {} : { rules }),
   });
   if (found.member === undefined) throw new Error("the consumer did not consume");
-  return { member: found.member, consumer, dispatcher, store };
+  return { member: found.member, consumer, dispatcher, store, cache };
 }
 
 function cacheOf(conversationsMax: number, faults: ReadonlySet<InstanceFault>): ConversationCache {
