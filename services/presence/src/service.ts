@@ -2,7 +2,9 @@
 import { createClient, type Transport } from "@connectrpc/connect";
 import { DirectoryService } from "@parley/gen/parley/internal/directory/v1/directory_service_pb";
 import { systemClock, type Timer, type TimerClock } from "@parley/platform/clock";
+import type { Health } from "@parley/platform/health";
 import type { Routes } from "@parley/platform/rpc/route";
+import type { Logger } from "@parley/platform/telemetry/logger";
 import type { Metrics } from "@parley/platform/telemetry/metrics";
 import type { Telemetry } from "@parley/platform/telemetry/telemetry";
 import { createRoutes } from "./api/routes.ts";
@@ -10,11 +12,13 @@ import type { PresenceConfig } from "./config.ts";
 import { SWEEP_INTERVAL_MS } from "./domain/presence-rules.ts";
 import { createLmdbLastSeenStore } from "./embedded/lmdb-last-seen-store.ts";
 import { createMemorySessionRegistry } from "./embedded/memory-session-registry.ts";
-import type { SessionRegistry } from "./ports.ts";
+import type { LastSeenStore, SessionRegistry } from "./ports.ts";
 
 export type PresenceDependencies = {
   readonly telemetry: Telemetry;
   readonly clock?: TimerClock;
+  /** Told when last-seen times cannot be written. */
+  readonly health?: Health;
   readonly transports: { readonly directory: Transport };
 };
 
@@ -25,21 +29,15 @@ export type PresenceService = AsyncDisposable & {
   start(): Promise<void>;
 };
 
-/** Creates the service. Disposing it ends the watches and puts last-seen times on disk. */
+/** Creates the service. Disposing it ends the watches and puts last-seen times on disk. Throws LastSeenOpenError. */
 export async function createPresenceService(
   config: PresenceConfig,
   dependencies: PresenceDependencies,
 ): Promise<PresenceService> {
-  const { telemetry, clock = systemClock, transports } = dependencies;
+  const { telemetry, clock = systemClock, health, transports } = dependencies;
   const { log, metrics } = telemetry;
   await using resources = new AsyncDisposableStack();
-  const lastSeen = resources.use(
-    createLmdbLastSeenStore({
-      directory: config.directory,
-      clock,
-      onProblem: (error) => log.error({ error }, "Last-seen times could not be written."),
-    }),
-  );
+  const lastSeen = resources.use(openLastSeen(config, { clock, log, health }));
   const registry = resources.use(
     createMemorySessionRegistry({
       clock,
@@ -74,6 +72,31 @@ export async function createPresenceService(
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+function openLastSeen(
+  { directory }: PresenceConfig,
+  parts: {
+    readonly clock: TimerClock;
+    readonly log: Logger;
+    readonly health: Health | undefined;
+  },
+): LastSeenStore {
+  const { clock, log, health } = parts;
+  const component = "last-seen store";
+  return createLmdbLastSeenStore({
+    directory,
+    clock,
+    onProblem(error) {
+      const text = "Last-seen times cannot be written. Is the disk full?";
+      health?.set(component, false, text);
+      log.error({ error }, `${text} They wait in memory, and are tried again.`);
+    },
+    onRecovered() {
+      health?.set(component, true);
+      log.info("Last-seen times are written again.");
+    },
+  });
 }
 
 function observeRegistry(metrics: Metrics, registry: SessionRegistry): void {

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createManualClock } from "@parley/platform/clock";
 import { runLastSeenStoreContract } from "../ports.contract.ts";
-import { createLmdbLastSeenStore } from "./lmdb-last-seen-store.ts";
+import { createLmdbLastSeenStore, LastSeenOpenError } from "./lmdb-last-seen-store.ts";
 
 async function createFixture() {
   const directory = await mkdtemp(join(tmpdir(), "parley-last-seen-"));
@@ -40,4 +40,31 @@ test("times that come together are written together, some seconds later", async 
   store.record("u0", 2000);
   const reopened = await fixture.reopen();
   assert.deepEqual(await reopened.read(["u0", "u999"]), [2000, 1000]);
+});
+
+test("only the owner can read what is in it", async () => {
+  const parent = await mkdtemp(join(tmpdir(), "parley-last-seen-"));
+  const directory = join(parent, "pres.ence");
+  await using _store = createLmdbLastSeenStore({ directory });
+  const modeOf = async (path: string) => (await stat(path)).mode & 0o777;
+  assert.equal(await modeOf(directory), 0o700);
+  assert.deepEqual((await readdir(directory)).toSorted(), ["data.mdb", "lock.mdb"]);
+  for (const name of await readdir(directory)) {
+    assert.equal(await modeOf(join(directory, name)), 0o600, name);
+  }
+  await rm(parent, { recursive: true, force: true });
+});
+
+test("a directory that cannot be used is named, with its variable", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "parley-last-seen-"));
+  const taken = join(directory, "presence");
+  await writeFile(taken, "a file");
+  assert.throws(
+    () => createLmdbLastSeenStore({ directory: taken }),
+    (error) =>
+      error instanceof LastSeenOpenError &&
+      error.message.includes(taken) &&
+      error.message.includes("PARLEY_DATA_DIRECTORY"),
+  );
+  await rm(directory, { recursive: true, force: true });
 });

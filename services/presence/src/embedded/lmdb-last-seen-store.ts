@@ -6,22 +6,39 @@
  * value  last seen, ms since the Unix epoch    8 bytes, little endian
  * ```
  */
+import { createBackoff } from "@parley/platform/async/backoff";
 import { systemClock, type Timer, type TimerClock } from "@parley/platform/clock";
-import { open, type RootDatabase } from "lmdb";
+import type { RootDatabase } from "lmdb";
 import type { LastSeenStore } from "../ports.ts";
+import { createLmdbCommit, type LmdbCommit, openLmdb } from "./lmdb-commit.ts";
 
 export type LmdbLastSeenStoreOptions = {
   /** Directory of this store alone; created if missing. */
   readonly directory: string;
   readonly clock?: TimerClock;
-  /** Called when a write failed; the times are written again later. Must not throw. */
+  /** Called when writes begin to fail; they are repeated. Must not throw. */
   readonly onProblem?: (error: unknown) => void;
+  /** Called when one succeeds again. Must not throw. */
+  readonly onRecovered?: () => void;
+  /** People whose times may wait for a disk that takes no writes; default WAITING_MAX. */
+  readonly waitingMax?: number;
 };
 
 /** How long times are collected: what a crash may lose of them. */
 const FLUSH_DELAY_MS = 5000;
 
-/** Opens the store, or creates it. Disposing it writes what is waiting. */
+/** Between attempts of a disk that takes no writes; nobody waits for these, so the pause may grow long. */
+const RETRY_MAX_MS = 60_000;
+
+/** About 20 MB. Beyond it the times that have waited for longest are given up: they are the oldest. */
+const WAITING_MAX = 200_000;
+
+/** The directory or the file cannot be used. The message names the variable that says where it is. */
+export class LastSeenOpenError extends Error {
+  override readonly name = "LastSeenOpenError";
+}
+
+/** Opens the store, or creates it. Disposing it writes what is waiting. Throws LastSeenOpenError. */
 export function createLmdbLastSeenStore(options: LmdbLastSeenStoreOptions): LastSeenStore {
   return new LmdbLastSeenStore(options);
 }
@@ -29,8 +46,13 @@ export function createLmdbLastSeenStore(options: LmdbLastSeenStoreOptions): Last
 class LmdbLastSeenStore implements LastSeenStore {
   readonly #database: RootDatabase<Buffer, string>;
   readonly #clock: TimerClock;
+  readonly #commit: LmdbCommit;
   readonly #onProblem: (error: unknown) => void;
-  // Bounded by the people who were online within one delay: later times replace earlier ones.
+  readonly #onRecovered: () => void;
+  readonly #waitingMax: number;
+  readonly #backoff = createBackoff({ initialMs: 2 * FLUSH_DELAY_MS, maxMs: RETRY_MAX_MS });
+  #failing = false;
+  // In the order of the times. Later ones replace earlier ones.
   #waiting = new Map<string, number>();
   #writing: Map<string, number> | undefined;
   #timer: Timer | undefined;
@@ -40,13 +62,16 @@ class LmdbLastSeenStore implements LastSeenStore {
   constructor(options: LmdbLastSeenStoreOptions) {
     this.#clock = options.clock ?? systemClock;
     this.#onProblem = options.onProblem ?? (() => undefined);
-    this.#database = open<Buffer, string>({ path: options.directory, encoding: "binary" });
+    this.#onRecovered = options.onRecovered ?? (() => undefined);
+    this.#waitingMax = options.waitingMax ?? WAITING_MAX;
+    this.#database = openRoot(options.directory);
+    this.#commit = createLmdbCommit(this.#database);
   }
 
   record(userId: string, lastSeenTimeMs: number): void {
     if (lastSeenTimeMs <= (this.#find(userId) ?? Number.NEGATIVE_INFINITY)) return;
-    this.#waiting.set(userId, lastSeenTimeMs);
-    this.#setTimer();
+    this.#put(userId, lastSeenTimeMs);
+    this.#setTimer(FLUSH_DELAY_MS);
   }
 
   async read(userIds: readonly string[]): Promise<(number | undefined)[]> {
@@ -70,6 +95,14 @@ class LmdbLastSeenStore implements LastSeenStore {
     await this.#database.close();
   }
 
+  #put(userId: string, timeMs: number): void {
+    this.#waiting.delete(userId);
+    this.#waiting.set(userId, timeMs);
+    if (this.#waiting.size <= this.#waitingMax) return;
+    const [oldest = ""] = this.#waiting.keys();
+    this.#waiting.delete(oldest);
+  }
+
   #find(userId: string): number | undefined {
     const waiting = this.#waiting.get(userId) ?? this.#writing?.get(userId);
     if (waiting !== undefined) return waiting;
@@ -78,13 +111,14 @@ class LmdbLastSeenStore implements LastSeenStore {
     return value === undefined ? undefined : Number(value.readBigInt64LE(0));
   }
 
-  #setTimer(): void {
-    if (this.#disposed !== undefined) return;
-    this.#timer ??= this.#clock.setTimer(FLUSH_DELAY_MS, () => {
+  #setTimer(delayMs: number): void {
+    if (this.#disposed !== undefined || this.#flushing !== undefined) return;
+    this.#timer ??= this.#clock.setTimer(delayMs, () => {
       this.#timer = undefined;
       this.#flushing = this.#flush().then(() => {
         this.#flushing = undefined;
-        if (this.#waiting.size > 0) this.#setTimer();
+        if (this.#waiting.size === 0) return;
+        this.#setTimer(this.#failing ? this.#backoff.next() : FLUSH_DELAY_MS);
       });
     });
   }
@@ -95,21 +129,48 @@ class LmdbLastSeenStore implements LastSeenStore {
     this.#writing = writing;
     this.#waiting = new Map();
     try {
-      await this.#database.transaction(() => {
+      await this.#commit(() => {
         for (const [userId, timeMs] of writing) {
           const value = Buffer.allocUnsafe(8);
           value.writeBigInt64LE(BigInt(Math.floor(timeMs)));
           this.#database.put(userId, value);
         }
       });
-      await this.#database.flushed;
+      this.#succeeded();
     } catch (error) {
-      for (const [userId, timeMs] of writing) {
-        if (!this.#waiting.has(userId)) this.#waiting.set(userId, timeMs);
-      }
-      this.#onProblem(error);
+      this.#failed(writing, error);
     } finally {
       this.#writing = undefined;
     }
+  }
+
+  #succeeded(): void {
+    this.#backoff.reset();
+    if (this.#failing) this.#onRecovered();
+    this.#failing = false;
+  }
+
+  /** Puts what could not be written under what came since. */
+  #failed(writing: ReadonlyMap<string, number>, error: unknown): void {
+    const newer = this.#waiting;
+    this.#waiting = new Map();
+    for (const times of [writing, newer]) {
+      for (const [userId, timeMs] of times) this.#put(userId, timeMs);
+    }
+    if (!this.#failing) this.#onProblem(error);
+    this.#failing = true;
+  }
+}
+
+function openRoot(directory: string): RootDatabase<Buffer, string> {
+  try {
+    return openLmdb(directory);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new LastSeenOpenError(
+      `The last-seen times in ${directory} cannot be opened: ${reason}. ` +
+        "PARLEY_DATA_DIRECTORY says where they are.",
+      { cause: error },
+    );
   }
 }
