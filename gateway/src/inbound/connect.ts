@@ -72,6 +72,8 @@ async function firstFrame(requests: Requests): Promise<ClientFrame | undefined> 
   try {
     const first = await Promise.race([requests.next(), promise]);
     return first.done === true ? undefined : first.value.frame;
+  } catch (error) {
+    throw error instanceof SessionRefusedError ? error : breach(fromUnknown(error).rawMessage);
   } finally {
     clearTimeout(timer);
   }

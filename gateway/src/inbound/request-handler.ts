@@ -29,6 +29,16 @@ export function createRequestHandler(dependencies: RequestHandlerDependencies): 
       return;
     }
     if (pages(path, request, response)) return;
+    const host = hostOf(request);
+    if (host === undefined || !URL.canParse(`http://${host}`)) {
+      sendText(response, 400, "The host is no host.\n");
+      return;
+    }
+    if (request.method === "GET" && brokenBase64(request.url ?? "")) {
+      sendText(response, 400, "The message is not base64.\n");
+      return;
+    }
+    dropRest(request, response);
     const { origin } = request.headers;
     const decision = origins.decide(origin, hostOf(request));
     if (decision === "refused") {
@@ -88,4 +98,23 @@ function boundBody(path: string, request: EdgeRequest): void {
   timer.unref();
   request.once("end", () => clearTimeout(timer));
   request.once("close", () => clearTimeout(timer));
+}
+
+/** What is left of a body that was refused is read and dropped: otherwise its connection takes no further request. */
+function dropRest(request: EdgeRequest, response: EdgeResponse): void {
+  if ("stream" in request) return; // HTTP/2 resets the stream, and the connection goes on
+  request[Symbol.asyncIterator] = () => request.iterator({ destroyOnReturn: false });
+  response.once("finish", () => {
+    if (request.complete) return;
+    request.removeAllListeners("readable");
+    request.resume();
+  });
+}
+
+/** A GET of an RPC carries its message in the query. */
+function brokenBase64(url: string): boolean {
+  const at = url.indexOf("?");
+  if (at < 0 || !url.includes("base64=1")) return false;
+  const message = new URLSearchParams(url.slice(at)).get("message") ?? "";
+  return !/^[A-Za-z0-9+/_-]*={0,2}$/.test(message);
 }

@@ -210,7 +210,7 @@ class CatchUpRun {
     return {
       lastSeq: Number(head.lastSeq),
       firstSeq: Number(head.firstSeq),
-      positionSeq: this.#positionOf(head.conversationId) ?? 0,
+      positionSeq: Math.min(this.#positionOf(head.conversationId) ?? 0, Number(head.lastSeq)),
       messagesMax: this.#request.messagesMax,
     };
   }

@@ -1,11 +1,14 @@
 /** Every session of this gateway from `open` to goodbye, whatever its road. */
 
+import { pathToString } from "@bufbuild/protobuf/reflect";
+import { createValidator } from "@bufbuild/protovalidate";
 import { Code } from "@connectrpc/connect";
 import {
   type ClientFrame,
   type Goodbye,
   GoodbyeReason,
   type Open,
+  OpenSchema,
   type ServerFrame,
 } from "@parley/gen/parley/realtime/v1/frame_pb";
 import type { Clock } from "@parley/platform/clock";
@@ -94,6 +97,7 @@ export class Hub {
    */
   async open(request: OpenRequest): Promise<Session> {
     const { clock, registration, sessionsMax } = this.#dependencies;
+    assertReadable(request.open);
     const caller = await this.#callerOf(request);
     if (this.draining) throw refuse(GoodbyeReason.SERVER_DRAINING);
     if (this.sessions.size >= sessionsMax) {
@@ -253,4 +257,14 @@ function refuse(
   cause?: unknown,
 ): SessionRefusedError {
   return new SessionRefusedError(createGoodbye(reason, options), cause);
+}
+
+const validator = createValidator();
+
+function assertReadable(open: Open): void {
+  const result = validator.validate(OpenSchema, open);
+  if (result.kind !== "invalid") return;
+  const [violation] = result.violations;
+  const field = violation === undefined ? "" : pathToString(violation.field);
+  throw refuse(GoodbyeReason.PROTOCOL_ERROR, { detail: `open.${field}: ${violation?.message}` });
 }

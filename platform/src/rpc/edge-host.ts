@@ -2,6 +2,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import {
+  Code,
+  ConnectError,
   type ConnectRouter,
   createContextValues,
   type HandlerContext,
@@ -77,7 +79,8 @@ export function createEdgeHandler(options: EdgeHandlerOptions): EdgeHandler {
         peerAddressKey,
         options.peerAddress?.(request) ?? request.socket.remoteAddress ?? "",
       ),
-    requestGate: async ({ values, requestHeader }: HandlerContext) => {
+    requestGate: async ({ values, requestHeader, signal }: HandlerContext) => {
+      signal.addEventListener("abort", blameClient, { once: true });
       if (authenticate === undefined) return;
       values.set(callerKey, await authenticate(requestHeader, values.get(peerAddressKey)));
     },
@@ -85,4 +88,13 @@ export function createEdgeHandler(options: EdgeHandlerOptions): EdgeHandler {
       ? {}
       : { fallback: (request, response) => fallback(request, response as EdgeResponse) }),
   });
+}
+
+/** What the library says of bytes that it cannot read, as if that were our fault. */
+const UNREADABLE = /^(parse binary: |decompression failed$|received compressed envelope, )/;
+
+function blameClient(this: AbortSignal): void {
+  const { reason } = this;
+  if (!(reason instanceof ConnectError) || reason.code !== Code.Internal) return;
+  if (UNREADABLE.test(reason.rawMessage)) (reason as { code: Code }).code = Code.InvalidArgument;
 }
