@@ -131,7 +131,9 @@ async function wire(config: GatewayConfig, dependencies: GatewayDependencies) {
   const limits = createRateLimits(config.rates, clock);
   const shared = { telemetry, clock, transports, metrics, deviceChecks, limits };
   const sessions = createSessions(config, { ...shared, verify: authenticator.verify });
-  const writer = new TurnWriter(metrics.onWritten);
+  const writer = new TurnWriter(metrics.onWritten, (error) =>
+    telemetry.log.error({ error }, "A session was ended, because a frame could not be written."),
+  );
   const origins = createOrigins(config.allowedOrigins);
   const realtime = {
     hub: sessions.hub,

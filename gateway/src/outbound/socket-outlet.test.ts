@@ -35,7 +35,10 @@ async function createPair(options: { text?: boolean; queueBytesMax?: number } = 
     closed: 0,
     outlet: new SocketOutlet({
       socket: server,
-      writer: new TurnWriter((frames) => turns.push(frames)),
+      writer: new TurnWriter(
+        (frames) => turns.push(frames),
+        (error) => assert.fail(String(error)),
+      ),
       text: options.text ?? false,
       queueBytesMax: options.queueBytesMax ?? 1024 * 1024,
       close: () => {

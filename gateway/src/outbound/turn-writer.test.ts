@@ -9,10 +9,14 @@ const nextTurn = () => new Promise((next) => setImmediate(next));
 describe("TurnWriter", () => {
   it("gives sockets with the same frames the same buffer", async () => {
     const written: Buffer[] = [];
-    const writer = new TurnWriter(() => undefined);
+    const writer = new TurnWriter(
+      () => undefined,
+      (error) => assert.fail(String(error)),
+    );
     const frames = [event(1), event(2), event(3)];
     const target = (queue: readonly QueuedFrame[]) => ({
       flush: (by: TurnWriter) => void written.push(by.join(queue, false)),
+      destroy: assert.fail,
     });
     const other = [event(1), event(2), Buffer.from("answer")];
     for (const queue of [frames, [...frames], other, [...frames]]) writer.schedule(target(queue));
@@ -26,12 +30,38 @@ describe("TurnWriter", () => {
     assert.deepEqual(written[3], written[0]);
   });
 
+  it("gives up a socket whose frames cannot be written, and writes to the others", async () => {
+    const problems: unknown[] = [];
+    const writer = new TurnWriter(
+      () => undefined,
+      (error) => problems.push(error),
+    );
+    const happened: string[] = [];
+    const broken = new Error("no text for the year 10000");
+    writer.schedule({
+      flush: () => {
+        throw broken;
+      },
+      destroy: () => happened.push("given up"),
+    });
+    writer.schedule({ flush: () => happened.push("written"), destroy: assert.fail });
+    await nextTurn();
+    assert.deepEqual(happened, ["given up", "written"]);
+    assert.deepEqual(problems, [broken]);
+  });
+
   it("keeps text and binary apart", async () => {
     const written: Buffer[] = [];
-    const writer = new TurnWriter(() => undefined);
+    const writer = new TurnWriter(
+      () => undefined,
+      (error) => assert.fail(String(error)),
+    );
     const frames = [new EventFrame(new Uint8Array()), new EventFrame(new Uint8Array())];
     for (const text of [false, true]) {
-      writer.schedule({ flush: (by) => void written.push(by.join(frames, text)) });
+      writer.schedule({
+        flush: (by) => void written.push(by.join(frames, text)),
+        destroy: assert.fail,
+      });
     }
     await nextTurn();
     assert.notDeepEqual(written[0], written[1]);
@@ -39,14 +69,20 @@ describe("TurnWriter", () => {
 
   it("says what a turn wrote, and which events are written", async () => {
     const turns: [number, number][] = [];
-    const writer = new TurnWriter((frames, bytes) => turns.push([frames, bytes]));
+    const writer = new TurnWriter(
+      (frames, bytes) => turns.push([frames, bytes]),
+      (error) => assert.fail(String(error)),
+    );
     const traced = event(1);
     let written = false;
     traced.onWritten = () => {
       written = true;
     };
     writer.afterTurn(traced);
-    writer.schedule({ flush: (by) => void by.join([traced, event(2)], false) });
+    writer.schedule({
+      flush: (by) => void by.join([traced, event(2)], false),
+      destroy: assert.fail,
+    });
     await nextTurn();
     assert.equal(written, true);
     assert.deepEqual(turns, [[2, traced.binary.length + event(2).binary.length]]);

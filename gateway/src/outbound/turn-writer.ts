@@ -10,6 +10,8 @@ export type QueuedFrame = EventFrame | Buffer;
 export type TurnTarget = {
   /** Writes what is queued, if the socket takes it. */
   flush(writer: TurnWriter): void;
+  /** Gives the socket up. */
+  destroy(): void;
 };
 
 /** Buffers of more frames than this are not compared: the copy is then cheaper than looking. */
@@ -26,9 +28,18 @@ export class TurnWriter {
   #frames = 0;
   #bytes = 0;
 
-  /** `onTurn` is told at the end of each turn what was handed to sockets. */
-  constructor(onTurn: (frames: number, bytes: number) => void) {
+  readonly #onProblem: (error: unknown) => void;
+
+  /**
+   * `onTurn` is told at the end of each turn what was handed to sockets. `onProblem` is told why a socket was given up:
+   * a frame that cannot be written costs its session, and nobody else anything.
+   */
+  constructor(
+    onTurn: (frames: number, bytes: number) => void,
+    onProblem: (error: unknown) => void,
+  ) {
     this.#onTurn = onTurn;
+    this.#onProblem = onProblem;
   }
 
   /** Flushes the target at the end of this turn. */
@@ -81,7 +92,7 @@ export class TurnWriter {
     const written = this.#written;
     this.#targets = [];
     this.#written = [];
-    for (const target of targets) target.flush(this);
+    for (const target of targets) this.#flushOne(target);
     this.#lastFrames = [];
     this.#lastBytes = undefined;
     for (const event of written) event.onWritten?.();
@@ -89,6 +100,15 @@ export class TurnWriter {
     this.#onTurn(this.#frames, this.#bytes);
     this.#frames = 0;
     this.#bytes = 0;
+  }
+
+  #flushOne(target: TurnTarget): void {
+    try {
+      target.flush(this);
+    } catch (error) {
+      this.#onProblem(error);
+      target.destroy();
+    }
   }
 }
 

@@ -39,6 +39,8 @@ export type FrameActions = {
   send(session: Session, request: SendMessageRequest): Promise<SendMessageResponse>;
   updateReceipt(session: Session, request: UpdateReceiptRequest): Promise<void>;
   notifyTyping(session: Session, notice: NotifyTyping): void;
+  /** Counts a frame that costs as much as a call. Throws the refusal of who calls too often. */
+  charge(session: Session): void;
   authenticate(session: Session, request: Authenticate): Promise<void>;
 };
 
@@ -87,7 +89,9 @@ export function createFrameActions(dependencies: FrameActionDependencies): Frame
         log.debug({ error }, "A typing notice was not passed on.");
       });
     },
+    charge: (session) => limits.takeCall(session, ""),
     async authenticate(session, { accessToken }) {
+      limits.takeCall(session, "");
       const caller = await verify(accessToken);
       if (caller.userId !== session.userId || caller.deviceId !== session.deviceId) {
         const text = "A session keeps its device: the token is another device's.";

@@ -113,6 +113,7 @@ function act(
       return undefined;
     case "watchPresence":
       return later(async () => {
+        actions.charge(session);
         await watches.replace(session, frame.value);
         return doneFrame(requestId);
       });

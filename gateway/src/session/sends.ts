@@ -1,7 +1,7 @@
 /** Sends of sessions, over one stream to the message service. */
 import { create, type Message } from "@bufbuild/protobuf";
-import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
-import type { Client } from "@connectrpc/connect";
+import { type Timestamp, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import {
   type AppendAccepted,
   type AppendBatchesRequest,
@@ -16,7 +16,7 @@ import {
   type SendMessageResponse,
   SendMessageResponseSchema,
 } from "@parley/gen/parley/message/v1/message_service_pb";
-import { fromRefusalFields, internal } from "@parley/platform/errors";
+import { fromRefusalFields, internal, invalidArgument, unavailable } from "@parley/platform/errors";
 import { createBatchStreamClient } from "@parley/platform/rpc/batch-stream";
 import type { Logger } from "@parley/platform/telemetry/logger";
 import type { Tracer } from "@parley/platform/telemetry/tracer";
@@ -74,13 +74,14 @@ export function createSends(options: {
   });
   return {
     async send(session, request, payload) {
+      assertTime(request.clientTime);
       const span = tracer.startSpan("gateway.receive", { kind: "server" });
       const traceParent = span.traceParent ?? "";
       try {
         return toResponse(await stream.call({ session, request, payload, traceParent }));
       } catch (error) {
         span.fail("refused");
-        throw error;
+        throw isDeadline(error) ? outcomeUnknown() : error;
       } finally {
         span.end();
       }
@@ -90,6 +91,23 @@ export function createSends(options: {
     },
     [Symbol.asyncDispose]: () => stream[Symbol.asyncDispose](),
   };
+}
+
+/** The years 1 to 9999, as the well-known type allows; what lies beyond cannot be encoded for the message service. */
+const SECONDS_MIN = -62_135_596_800n;
+const SECONDS_MAX = 253_402_300_799n;
+
+function assertTime(time: Timestamp | undefined): void {
+  if (time === undefined || (time.seconds >= SECONDS_MIN && time.seconds <= SECONDS_MAX)) return;
+  throw invalidArgument("client_time", "A time lies between the years 1 and 9999.");
+}
+
+function isDeadline(error: unknown): boolean {
+  return error instanceof ConnectError && error.code === Code.DeadlineExceeded;
+}
+
+function outcomeUnknown(): ConnectError {
+  return unavailable("OUTCOME_UNKNOWN", "Repeat with the same client_message_id.");
 }
 
 function toAppendItem(correlationId: bigint, { session, request, payload, traceParent }: Item) {

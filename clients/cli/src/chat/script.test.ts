@@ -40,8 +40,9 @@ describe("parley chat in a script", () => {
     await using server = await startTestServer();
     await using home = await createHome();
     await run(person(server, home, "bob", "--sign-up"), home.env);
+    await run(person(server, home, "ana", "--sign-up"), home.env);
     const ana = start(
-      person(server, home, "ana", "--sign-up", "--with", "bob", "--wait-messages", "2"),
+      person(server, home, "ana", "--with", "bob", "--wait-messages", "2"),
       home.env,
     );
     ana.process.stdin.end("hello\n");

@@ -68,11 +68,15 @@ describe("UpdatePreferences", () => {
       fixture.as(stranger).updatePreferences({ conversationId }),
       "CONVERSATION_NOT_FOUND",
     );
-    await assert.rejects(
-      fixture
-        .as(owner)
-        .updatePreferences({ conversationId, muteUntilTime: { seconds: 2n ** 62n, nanos: 0 } }),
-      { code: Code.InvalidArgument },
-    );
+    const lastSecond = 253_402_300_799n;
+    for (const muteUntilTime of [
+      { seconds: 2n ** 62n, nanos: 0 },
+      { seconds: lastSecond, nanos: 2_000_000_000 }, // lies in the year 10000
+      { seconds: 0n, nanos: -1 },
+    ]) {
+      await assert.rejects(fixture.as(owner).updatePreferences({ conversationId, muteUntilTime }), {
+        code: Code.InvalidArgument,
+      });
+    }
   });
 });

@@ -41,10 +41,13 @@ export function createUpdatePreferences(deps: Deps): ConversationHandlers["updat
 /** The years that the well-known type allows, 0001 to 9999, in seconds since the Unix epoch. */
 const TIMESTAMP_SECONDS_MIN = -62_135_596_800n;
 const TIMESTAMP_SECONDS_MAX = 253_402_300_799n;
+/** More would carry the time beyond its seconds, and beyond the last year. */
+const NANOS_MAX = 999_999_999;
 
 function toMs(timestamp: Timestamp): number {
-  const { seconds } = timestamp;
-  if (seconds < TIMESTAMP_SECONDS_MIN || seconds > TIMESTAMP_SECONDS_MAX) {
+  const { seconds, nanos } = timestamp;
+  const fraction = nanos >= 0 && nanos <= NANOS_MAX;
+  if (!fraction || seconds < TIMESTAMP_SECONDS_MIN || seconds > TIMESTAMP_SECONDS_MAX) {
     throw invalidArgument("mute_until_time", "A time lies between the years 1 and 9999.");
   }
   return timestampMs(timestamp);

@@ -103,8 +103,10 @@ describe("ListMessages", () => {
     assert.deepEqual(page, { seqs: [16, 15], more: true, lastSeq: 16 });
     const stranger = list(world, conversationId, newUuid(), { direction: OLDER });
     await assert.rejects(stranger, (error) => reasonOf(error) === "CONVERSATION_NOT_FOUND");
-    const unknown = list(world, newUuid(), ann, { direction: OLDER });
-    await assert.rejects(unknown, (error) => reasonOf(error) === "CONVERSATION_NOT_FOUND");
+    for (const id of [newUuid(), conversationId.toUpperCase()]) {
+      const unknown = list(world, id, ann, { direction: OLDER });
+      await assert.rejects(unknown, (error) => reasonOf(error) === "CONVERSATION_NOT_FOUND");
+    }
   });
 
   it("gives 50 if nothing is asked for, 200 at most, and at most 1 MiB", async () => {

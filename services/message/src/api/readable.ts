@@ -1,6 +1,7 @@
 /** What a person may read, and reading it. */
 import { notFound } from "@parley/platform/errors";
 import type { ConversationState, StoredRow } from "../domain/conversation.ts";
+import { isConversationId } from "../domain/record.ts";
 import { readableRanges, type SeqRange } from "../domain/window.ts";
 import type { MessageStore } from "../ports.ts";
 import { refusalOf } from "./refusals.ts";
@@ -24,6 +25,8 @@ export async function findReadable(
   conversationId: string,
   userId: string,
 ): Promise<Readable | undefined> {
+  // The contract also lets an upper-case UUID through; no conversation is called so.
+  if (!isConversationId(conversationId)) return undefined;
   const state = await conversations.read(conversationId);
   if (state === undefined) return undefined;
   const closed = await store.readClosedWindows(conversationId, userId);
