@@ -45,10 +45,12 @@ test("the same claims give the same token, from any process with the same store"
 
 test("a configured key that is none is refused, without showing it", async () => {
   const publicOnly = JSON.stringify({ kty: "OKP", crv: "Ed25519", x: "AAAA" });
-  for (const signingKeyJson of ["secret text", "3", publicOnly, '{"kty":"RSA"}']) {
+  const malformed = JSON.stringify({ kty: "OKP", crv: "Ed25519", x: "AAAA", d: "secret" });
+  for (const signingKeyJson of ["secret text", "3", publicOnly, '{"kty":"RSA"}', malformed]) {
     const options = { issuer: "here", signingKeyJson, keys: createKeys(), nowMs: NOW_MS };
     await assert.rejects(createAccessTokenSigner(options), (error) => {
       assert.ok(error instanceof SigningKeyError);
+      assert.match(error.message, /^PARLEY_DIRECTORY_SIGNING_KEY /);
       assert.doesNotMatch(error.message, /secret|AAAA/);
       return true;
     });

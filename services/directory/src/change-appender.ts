@@ -11,12 +11,19 @@ import { internal, unavailable } from "@parley/platform/errors";
 import type { BatchOutcome } from "@parley/platform/rpc/batch-stream";
 import { createBatchStreamClient } from "@parley/platform/rpc/batch-stream";
 import type { Telemetry } from "@parley/platform/telemetry/telemetry";
-import type { OutboxEntry } from "./conversation-ports.ts";
+import { createChangeCheck } from "./change-check.ts";
+import { ChangeConflictError, type OutboxEntry } from "./conversation-ports.ts";
 
 type Batch = MessageInitShape<typeof AppendBatchesRequestSchema>;
 
+/** The message service's own word for it: it sees what has no place in the timeline too. */
+const CHANGE_CONFLICT = "CHANGE_CONFLICT";
+
 export type ChangeAppender = AsyncDisposable & {
-  /** Resolves when the change has been applied; a change that had been before counts as well. */
+  /**
+   * Resolves when the change has been applied, now or before. Rejects with a `ChangeConflictError` when
+   * another one has been applied in its place.
+   */
   append(entry: OutboxEntry): Promise<void>;
 };
 
@@ -26,6 +33,7 @@ export function createChangeAppender(dependencies: {
   readonly telemetry: Pick<Telemetry, "log">;
 }): ChangeAppender {
   const client = createClient(AppendService, dependencies.transport);
+  const check = createChangeCheck(dependencies.transport);
   const stream = createBatchStreamClient<OutboxEntry, AppendAccepted, Batch, AppendBatchesResponse>(
     {
       name: "AppendService.AppendBatches",
@@ -43,7 +51,10 @@ export function createChangeAppender(dependencies: {
     },
   );
   return {
-    append: async (entry) => void (await stream.call(entry)),
+    async append(entry) {
+      const accepted = await stream.call(entry);
+      if (accepted.duplicate) await check(entry, accepted);
+    },
     [Symbol.asyncDispose]: () => stream[Symbol.asyncDispose](),
   };
 }
@@ -55,6 +66,9 @@ function toOutcome(result: AppendBatchesResponse["results"][number]): BatchOutco
       return { correlationId, ok: true, result: outcome.value };
     case "refused": {
       const { code, reason, description, retryAfterMs } = outcome.value;
+      if (reason === CHANGE_CONFLICT) {
+        return { correlationId, ok: false, error: new ChangeConflictError(description) };
+      }
       const cause = new ConnectError(description, code);
       return {
         correlationId,

@@ -207,7 +207,8 @@ export type ChangeRelay = {
    * Resolves when every change of the conversation up to `membershipVersion` has been applied: from then on
    * the message service acts on them. Call it after the change was committed. Rejects with a
    * `ChangePendingError` when that takes longer than `timeoutMs`, or when the relay stops; the change stays
-   * decided and is applied later. Rejects with the signal's reason when it aborts.
+   * decided and is applied later. Rejects with a `ChangeConflictError` when it never can be. Rejects with
+   * the signal's reason when it aborts.
    */
   waitApplied(
     conversationId: string,
@@ -219,6 +220,15 @@ export type ChangeRelay = {
 /** A change is decided and durable, and it is not known yet to be applied. */
 export class ChangePendingError extends Error {
   override readonly name = "ChangePendingError";
+}
+
+/**
+ * The conversation's log holds another change in the place of one that was decided here: the database and
+ * the log are of different histories, and no change of this conversation can be applied any more. The
+ * message says what an operator has to do.
+ */
+export class ChangeConflictError extends Error {
+  override readonly name = "ChangeConflictError";
 }
 
 /** One person's block of another. */

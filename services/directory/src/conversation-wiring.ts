@@ -4,6 +4,7 @@ import { ConversationKind } from "@parley/gen/parley/conversation/v1/conversatio
 import { ConversationService } from "@parley/gen/parley/conversation/v1/conversation_service_pb";
 import { FanoutService } from "@parley/gen/parley/internal/fanout/v1/fanout_service_pb";
 import type { Clock } from "@parley/platform/clock";
+import type { Health } from "@parley/platform/health";
 import { defineRoute, type Routes } from "@parley/platform/rpc/route";
 import type { Telemetry } from "@parley/platform/telemetry/telemetry";
 import { createAddMembers } from "./api/add-members.ts";
@@ -44,6 +45,8 @@ export type ConversationDependencies = {
   readonly transports: { readonly message: Transport; readonly fanout: Transport };
   readonly telemetry: Pick<Telemetry, "log" | "metrics" | "tracer">;
   readonly clock: Clock;
+  /** Told when a conversation's changes cannot be applied any more. */
+  readonly health?: Health | undefined;
   readonly limits: ConversationLimitsConfig;
   readonly people: People;
   /** The longest wait of `setSendPermission`, in ms; default `APPLY_WAIT_MAX_MS`. */
@@ -57,8 +60,8 @@ export type ConversationRoutes = AsyncDisposable & {
   /**
    * Brings a block or its end to the direct conversation of the two, if there is one; resolves when the
    * message service acts on it. Called after the block was written or deleted and committed: the block as it
-   * is stored by then decides, so `maySend` of an overtaken call does no harm. Rejects with `UNAVAILABLE` /
-   * `OUTCOME_UNKNOWN` when it takes too long; repeating is safe.
+   * is stored by then decides, so `maySend` of an overtaken call does no harm. Rejects as `waitApplied` of
+   * the handlers does: with `UNAVAILABLE` / `OUTCOME_UNKNOWN` when it takes too long; repeating is safe.
    */
   setSendPermission(blockerUserId: string, blockedUserId: string, maySend: boolean): Promise<void>;
   /** Those of the people who are in the group, if the viewer is in it too; nobody otherwise. */
@@ -76,13 +79,14 @@ const NOTIFY_TIMEOUT_MS = 1000;
 export async function createConversationRoutes(
   dependencies: ConversationDependencies,
 ): Promise<ConversationRoutes> {
-  const { database, telemetry, transports, clock } = dependencies;
+  const { database, telemetry, transports, clock, health } = dependencies;
   const { applyWaitMaxMs = APPLY_WAIT_MAX_MS } = dependencies;
   const conversations = createSqlConversationStore(database);
   const relay = createOutboxRelay({
     outbox: createSqlOutboxStore(database),
     appender: createChangeAppender({ transport: transports.message, telemetry }),
     telemetry,
+    health,
   });
   return {
     routes: createRoutes(dependencies, {

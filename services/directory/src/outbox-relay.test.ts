@@ -3,8 +3,9 @@ import { describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { ConversationChangeSchema } from "@parley/gen/parley/conversation/v1/conversation_pb";
 import { unavailable } from "@parley/platform/errors";
+import { createHealth } from "@parley/platform/health";
 import { silentTelemetry } from "@parley/platform/telemetry/telemetry";
-import { ChangePendingError, type OutboxEntry } from "./conversation-ports.ts";
+import { ChangeConflictError, ChangePendingError, type OutboxEntry } from "./conversation-ports.ts";
 import { createOutboxRelay, RELAY_LANES_MAX } from "./outbox-relay.ts";
 
 /** An outbox in memory, and a log that takes a change when the test says so. */
@@ -20,8 +21,11 @@ function createRelayBench() {
   const reading = { held: undefined as Promise<void> | undefined };
   const telemetry = silentTelemetry();
 
+  const health = createHealth();
+
   const relay = createOutboxRelay({
     telemetry,
+    health,
     outbox: {
       async readPending(conversationId, limit) {
         counts.reads++;
@@ -69,6 +73,7 @@ function createRelayBench() {
 
   return {
     relay,
+    health,
     rows,
     offered,
     taken,
@@ -230,6 +235,26 @@ describe("the outbox relay", () => {
       item.resolve();
     }
     assert.deepEqual(keys.sort(), ["a4", "b9"]);
+  });
+
+  it("stops a conversation whose log holds another change, says so, and leaves its outbox", async () => {
+    await using bench = createRelayBench();
+    bench.put("a", 1);
+    bench.put("a", 2);
+    const waits = [1, 2].map((version) => bench.wait("a", version));
+    const rejected = waits.map((wait) => assert.rejects(wait, ChangeConflictError));
+    (await bench.next()).reject(new ChangeConflictError("restore"));
+    await Promise.all(rejected);
+    assert.equal(bench.health.get("membership changes")?.reason, "restore");
+    assert.equal(bench.rows.get("a")?.length, 2);
+    // A sweep passes it by, and takes what comes after it.
+    bench.put("b", 1);
+    bench.relay.start();
+    const item = await bench.next();
+    assert.equal(item.key, "b1");
+    item.resolve();
+    await assert.rejects(bench.wait("a", 2), ChangeConflictError);
+    assert.deepEqual(bench.offered, ["a1", "b1"]);
   });
 
   it("tells its waiters when it stops, and leaves the outbox as it is", async () => {

@@ -4,13 +4,16 @@
  * One lane per conversation sends its changes one after the other, in order of version; lanes run side by
  * side. A lane repeats a change until the log has taken it: skipping one would leave the members of this
  * conversation wrong for ever, because the applier takes only the version that follows. What a process
- * leaves behind when it dies is found in the outbox by the next one.
+ * leaves behind when it dies is found in the outbox by the next one. Only a log of another history ends a
+ * lane: its conversation stands still, with its changes in the outbox, until an operator has acted.
  */
 import { createBackoff } from "@parley/platform/async/backoff";
 import { sleep } from "@parley/platform/async/sleep";
 import { reasonOf } from "@parley/platform/errors";
+import type { Health } from "@parley/platform/health";
 import type { Telemetry } from "@parley/platform/telemetry/telemetry";
 import {
+  ChangeConflictError,
   ChangePendingError,
   type ChangeRelay,
   type OutboxEntry,
@@ -20,11 +23,13 @@ import {
 export type OutboxRelayDependencies = {
   readonly outbox: OutboxStore;
   /**
-   * Hands one change to the log; resolves when it has been applied, now or before. Anything else rejects,
-   * and is repeated. Disposed with the relay.
+   * Hands one change to the log; resolves when it has been applied, now or before. A `ChangeConflictError`
+   * ends the conversation's lane; any other rejection is repeated. Disposed with the relay.
    */
   readonly appender: AsyncDisposable & { append(entry: OutboxEntry): Promise<void> };
   readonly telemetry: Pick<Telemetry, "log" | "metrics" | "tracer">;
+  /** Told when a conversation's changes cannot be applied any more. */
+  readonly health?: Health | undefined;
 };
 
 export type OutboxRelay = ChangeRelay &
@@ -46,6 +51,8 @@ const RETRY_MAX_MS = 2000;
 const ATTEMPTS_PER_REPORT = 30;
 /** How often the outbox is searched for what another process left behind. */
 const SWEEP_INTERVAL_MS = 5000;
+/** Conversations that are known to stand still; each further one is found out again with every sweep. */
+const CONFLICTS_KEPT_MAX = 10_000;
 /** Conversations looked at in one read of a sweep. */
 const SWEEP_PAGE_MAX = 500;
 
@@ -67,6 +74,7 @@ export function createOutboxRelay(dependencies: OutboxRelayDependencies): Outbox
 class Relay implements OutboxRelay {
   readonly #dependencies: OutboxRelayDependencies;
   readonly #lanes = new Map<string, Lane>();
+  readonly #conflicts = new Map<string, ChangeConflictError>();
   readonly #stopped = new AbortController();
   readonly #relayed;
   readonly #retried;
@@ -97,6 +105,8 @@ class Relay implements OutboxRelay {
   ): Promise<void> {
     const { signal, timeoutMs } = options;
     if (signal?.aborted === true) return Promise.reject(signal.reason);
+    const conflict = this.#conflicts.get(conversationId);
+    if (conflict !== undefined) return Promise.reject(conflict);
     const lane = this.#stopped.signal.aborted ? undefined : this.#laneOf(conversationId);
     if (lane === undefined || this.#waiterCount >= RELAY_WAITERS_MAX) {
       return Promise.reject(new ChangePendingError("the relay takes no more waiters"));
@@ -151,6 +161,8 @@ class Relay implements OutboxRelay {
         backoff.reset();
       } catch (error) {
         if (signal.aborted) return;
+        if (error instanceof ChangeConflictError)
+          return this.#stopLane(conversationId, lane, error);
         this.#retried.inc();
         this.#reportFailure(conversationId, backoff.attempts, error);
         await sleep(backoff.next(), signal).catch(() => undefined);
@@ -177,6 +189,16 @@ class Relay implements OutboxRelay {
     if (lane.asked !== asked) return false;
     this.#lanes.delete(conversationId);
     return true;
+  }
+
+  #stopLane(conversationId: string, lane: Lane, error: ChangeConflictError): void {
+    this.#lanes.delete(conversationId);
+    for (const waiter of lane.waiters) waiter.reject(error);
+    const { telemetry, health } = this.#dependencies;
+    health?.set("membership changes", false, error.message);
+    if (this.#conflicts.size >= CONFLICTS_KEPT_MAX) return;
+    this.#conflicts.set(conversationId, error);
+    telemetry.log.error({ conversationId, error }, "A conversation's changes cannot be applied.");
   }
 
   #reportFailure(conversationId: string, attempts: number, error: unknown): void {
@@ -213,7 +235,9 @@ class Relay implements OutboxRelay {
     for (let after = ""; !this.#stopped.signal.aborted; ) {
       const page = await this.#dependencies.outbox.listPending(after, SWEEP_PAGE_MAX);
       if (this.#stopped.signal.aborted) return;
-      for (const conversationId of page) this.#laneOf(conversationId);
+      for (const conversationId of page) {
+        if (!this.#conflicts.has(conversationId)) this.#laneOf(conversationId);
+      }
       const last = page.at(-1);
       if (last === undefined || page.length < SWEEP_PAGE_MAX) return;
       after = last;

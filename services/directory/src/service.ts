@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { createClient, type Transport } from "@connectrpc/connect";
 import { FanoutService } from "@parley/gen/parley/internal/fanout/v1/fanout_service_pb";
 import { type Clock, systemClock } from "@parley/platform/clock";
+import type { Health } from "@parley/platform/health";
 import { createRateLimiter } from "@parley/platform/rate-limit";
 import type { Routes } from "@parley/platform/rpc/route";
 import type { Telemetry } from "@parley/platform/telemetry/telemetry";
@@ -25,6 +26,8 @@ import { createRevocationRelay } from "./revocation-relay.ts";
 export type DirectoryDependencies = {
   readonly telemetry: Telemetry;
   readonly clock?: Clock;
+  /** Told when the database and the log are of different histories. */
+  readonly health?: Health;
   /** May be bound after the service was created; nothing is called before `start`. */
   readonly transports: { readonly message: Transport; readonly fanout: Transport };
 };
@@ -50,7 +53,7 @@ export async function createDirectoryService(
   config: DirectoryConfig,
   dependencies: DirectoryDependencies,
 ): Promise<DirectoryService> {
-  const { telemetry, clock = systemClock, transports } = dependencies;
+  const { telemetry, clock = systemClock, health, transports } = dependencies;
   await using resources = new AsyncDisposableStack();
   const database = resources.use(await openSqliteDatabase({ path: config.databasePath }));
   const accounts = createSqlAccountStore(database);
@@ -63,6 +66,7 @@ export async function createDirectoryService(
       transports,
       telemetry,
       clock,
+      health,
       limits: config.conversationLimits,
       people,
     }),

@@ -97,7 +97,7 @@ async function createCopied() {
   return { directory, expected };
 }
 
-test("inboxes from an older copy catch up with the log", async () => {
+test("inboxes from an older copy catch up with the log", { timeout: 30_000 }, async () => {
   const { directory, expected } = await createCopied();
   await cp(join(directory, "copy"), join(directory, "fanout"), { recursive: true });
   await using parts = await createTestService({ directory });
@@ -107,7 +107,7 @@ test("inboxes from an older copy catch up with the log", async () => {
   assert.deepEqual(await inboxOf(parts, "bob"), expected.bob);
 });
 
-test("inboxes that are gone are made again from the log's beginning", async () => {
+test("inboxes that are gone are made again from the log's beginning", { timeout: 30_000 }, async () => {
   const { directory, expected } = await createCopied();
   await using parts = await createTestService({ directory });
   await parts.drainLog();

@@ -10,6 +10,7 @@ import {
   unavailable,
 } from "@parley/platform/errors";
 import {
+  ChangeConflictError,
   type ChangeOutcome,
   ChangePendingError,
   type ChangeRelay,
@@ -53,7 +54,10 @@ export async function finishChange(
   return conversationId;
 }
 
-/** Waits for a change; a wait that is too long becomes `UNAVAILABLE` / `OUTCOME_UNKNOWN`. */
+/**
+ * Waits for a change; a wait that is too long becomes `UNAVAILABLE` / `OUTCOME_UNKNOWN`, and one that would
+ * never end `FAILED_PRECONDITION` / `HISTORY_CONFLICT`.
+ */
 export async function waitApplied(
   relay: ChangeRelay,
   conversationId: string,
@@ -63,6 +67,13 @@ export async function waitApplied(
   try {
     await relay.waitApplied(conversationId, membershipVersion, options);
   } catch (error) {
+    if (error instanceof ChangeConflictError) {
+      throw failedPrecondition(
+        "HISTORY_CONFLICT",
+        "The change cannot be applied: the server's parts were restored from different backups. Only its " +
+          "operator can mend that.",
+      );
+    }
     if (!(error instanceof ChangePendingError)) throw error;
     throw unavailable(
       "OUTCOME_UNKNOWN",

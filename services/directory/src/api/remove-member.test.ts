@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import { Role } from "@parley/gen/parley/conversation/v1/conversation_pb";
+import { ConversationChangeSchema, Role } from "@parley/gen/parley/conversation/v1/conversation_pb";
 import { newUuid } from "@parley/platform/ids";
 import { createConversationFixture } from "../testing/conversation-fixture.ts";
 import { refusedWith } from "../testing/refusals.ts";
@@ -53,6 +54,43 @@ describe("RemoveMember", () => {
       BigInt(fixture.log.logs.get(conversationId)?.length ?? 0),
       first.conversation?.membershipVersion,
     );
+  });
+
+  it("refuses when the log has another history of the group, and goes on with other groups", async () => {
+    const { fixture, conversationId, owner, one, two, remove } = await groupWithRoles();
+    await using _ = fixture;
+    const other = await fixture.createGroup(owner, [one]);
+    // As after the directory's file was put back from an older copy: the log knows a later change.
+    const { conversation } = await fixture.as(owner).getConversation({ conversationId });
+    const membershipVersion = (conversation?.membershipVersion ?? 0n) + 1n;
+    const change = { case: "titleChanged", value: { title: "Later" } } as const;
+    const foreign = create(ConversationChangeSchema, {
+      ...{ membershipVersion, actorUserId: owner, change },
+    });
+    fixture.log.applyForeign(conversationId, foreign);
+    const refused = await refusedWith(remove(owner, one), "HISTORY_CONFLICT");
+    assert.equal(refused.code, Code.FailedPrecondition);
+    assert.ok(fixture.log.membersOf(conversationId).roles.has(one), "the log still has them");
+    const arrivals = fixture.log.arrivals;
+    await refusedWith(remove(owner, one), "HISTORY_CONFLICT");
+    await refusedWith(remove(owner, two), "HISTORY_CONFLICT");
+    assert.equal(fixture.log.arrivals, arrivals, "nothing more is tried");
+    await fixture.as(owner).removeMember({ conversationId: other, userId: one });
+    // The next process finds it out again.
+    await fixture.restart();
+    await refusedWith(
+      fixture.as(owner).removeMember({ conversationId, userId: one }),
+      "HISTORY_CONFLICT",
+    );
+  });
+
+  it("succeeds when the log has the very same change: an attempt whose answer was lost", async () => {
+    const { fixture, conversationId, owner, one, remove } = await groupWithRoles();
+    await using _ = fixture;
+    fixture.log.failNext("lost-answer", "broken-stream");
+    await remove(owner, one);
+    assert.ok(fixture.log.duplicates > 0);
+    assert.ok(!fixture.log.membersOf(conversationId).roles.has(one));
   });
 
   it("says that the outcome is unknown while the log is away; the repetition waits for the change", async () => {

@@ -27,20 +27,32 @@ export type SqliteClient = AsyncDisposable & {
 /** Statements on their way; at 10 µs each this is a tenth of a second of work, and a few MiB. */
 const STATEMENTS_PENDING_MAX = 10_000;
 
-/** Starts the thread and opens the file, which is created if missing. Rejects when it cannot be opened. */
+/** The file cannot be opened. The message names the variable that says where it is. */
+export class DatabaseOpenError extends Error {
+  override readonly name = "DatabaseOpenError";
+
+  constructor(path: string, reason: string) {
+    super(
+      `The directory's database ${path} could not be opened: ${reason}. PARLEY_DATA_DIRECTORY says where it is.`,
+    );
+  }
+}
+
+/** Starts the thread and opens the file, which is created if missing. Throws a `DatabaseOpenError`. */
 export async function openSqliteClient(path: string): Promise<SqliteClient> {
   const worker = new Worker(new URL("./sqlite-worker.ts", import.meta.url), {
     workerData: { path },
     // node:sqlite says that it is experimental on each first use; the README says so once and for all.
     execArgv: ["--disable-warning=ExperimentalWarning"],
   });
-  const client = new Client(worker);
+  const client = new Client(worker, path);
   await client.opened;
   return client;
 }
 
 class Client implements SqliteClient {
   readonly #worker: Worker;
+  readonly #path: string;
   readonly #pending = new Map<number, PromiseWithResolvers<SqliteRows>>();
   readonly #opened = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<void>();
@@ -48,8 +60,9 @@ class Client implements SqliteClient {
   #nextId = 0;
   #closed: Error | undefined;
 
-  constructor(worker: Worker) {
+  constructor(worker: Worker, path: string) {
     this.#worker = worker;
+    this.#path = path;
     worker.on("message", (reply: SqliteReply) => this.#onReply(reply));
     worker.on("error", (error) => this.#fail(error));
     worker.on("exit", () => {
@@ -105,7 +118,7 @@ class Client implements SqliteClient {
         this.#opened.resolve();
         return;
       case "failed":
-        this.#fail(new Error(`the database could not be opened: ${reply.message}`));
+        this.#fail(new DatabaseOpenError(this.#path, reply.message));
         return;
       case "results":
         for (const result of reply.results) this.#settle(result);

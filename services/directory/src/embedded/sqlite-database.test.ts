@@ -202,7 +202,10 @@ test("a file that is no database is refused", async () => {
   await (await openSqliteDatabase(file))[Symbol.asyncDispose]();
   await writeFile(file.path, "this is a letter and not a database at all".repeat(100));
   await rm(`${file.path}-wal`, { force: true });
-  await assert.rejects(openSqliteDatabase(file), /could not be opened|no database|not a database/);
+  await assert.rejects(
+    openSqliteDatabase(file),
+    /directory\.sqlite.* could not be opened: .*not a database.*PARLEY_DATA_DIRECTORY/,
+  );
 });
 
 test("a file of a newer version is refused with what to do", async () => {

@@ -1,5 +1,6 @@
 /** An `AppendService` in memory: the version rule of the real one, and failures on demand. */
 import assert from "node:assert/strict";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import type { ConversationChange } from "@parley/gen/parley/conversation/v1/conversation_pb";
 import {
@@ -7,6 +8,11 @@ import {
   type AppendItem,
   AppendService,
 } from "@parley/gen/parley/internal/message/v1/append_service_pb";
+import {
+  type ReadRangesRequest,
+  TimelineService,
+} from "@parley/gen/parley/internal/message/v1/timeline_service_pb";
+import { EventSchema } from "@parley/gen/parley/realtime/v1/event_pb";
 import { serveBatchStream } from "@parley/platform/rpc/batch-stream";
 import { defineRoute, type Routes } from "@parley/platform/rpc/route";
 import { createProjection, type MembershipProjection, project } from "./membership-projection.ts";
@@ -15,7 +21,10 @@ type AppendOutcome = AppendResultInit["outcome"];
 type AppendResultInit = {
   readonly correlationId: bigint;
   readonly outcome:
-    | { readonly case: "accepted"; readonly value: { readonly duplicate: boolean } }
+    | {
+        readonly case: "accepted";
+        readonly value: { readonly duplicate: boolean; readonly seq: bigint };
+      }
     | {
         readonly case: "refused";
         readonly value: { readonly code: number; readonly reason: string };
@@ -37,6 +46,8 @@ export type MemoryAppendService = {
   readonly logs: ReadonlyMap<string, readonly ConversationChange[]>;
   /** What a reader of the log knows of a conversation. */
   membersOf(conversationId: string): MembershipProjection;
+  /** Applies a change that comes from somewhere else: another history of the directory. */
+  applyForeign(conversationId: string, change: ConversationChange): void;
   /** The next items meet these, one each. */
   failNext(...faults: AppendFault[]): void;
   /** Takes back the faults that no item has met. */
@@ -82,7 +93,12 @@ export function createMemoryAppendService(): MemoryAppendService {
     const version = Number(change.membershipVersion);
     if (version <= state.membershipVersion) {
       duplicates++;
-      return { case: "accepted", value: { duplicate: true } };
+      const known = placed(logs.get(conversationId) ?? []);
+      const first = known.findIndex(
+        ({ membershipVersion }) => Number(membershipVersion) >= version,
+      );
+      const seq = takesPlace(change) ? BigInt(first + 1) : 0n;
+      return { case: "accepted", value: { duplicate: true, seq } };
     }
     if (version > state.membershipVersion + 1) {
       return refused(Code.FailedPrecondition, "VERSION_GAP");
@@ -90,7 +106,8 @@ export function createMemoryAppendService(): MemoryAppendService {
     project(state, change);
     logs.set(conversationId, [...(logs.get(conversationId) ?? []), change]);
     wake();
-    return { case: "accepted", value: { duplicate: false } };
+    const seq = takesPlace(change) ? placed(logs.get(conversationId) ?? []).length : 0;
+    return { case: "accepted", value: { duplicate: false, seq: BigInt(seq) } };
   };
 
   const handle = async (item: AppendItem): Promise<AppendOutcome> => {
@@ -109,8 +126,12 @@ export function createMemoryAppendService(): MemoryAppendService {
   };
 
   return {
-    routes: [defineRoute(AppendService, { appendBatches: (requests) => serve(requests, handle) })],
+    routes: [
+      defineRoute(AppendService, { appendBatches: (requests) => serve(requests, handle) }),
+      defineRoute(TimelineService, { readRanges: (request) => readRanges(logs, request) }),
+    ],
     logs,
+    applyForeign: (conversationId, change) => void apply(conversationId, change),
     membersOf,
     failNext: (...next) => void faults.push(...next),
     heal: () => void faults.splice(0),
@@ -135,6 +156,31 @@ export function createMemoryAppendService(): MemoryAppendService {
 }
 
 class BrokenStream extends Error {}
+
+/** Changes that the timeline shows; their place is their index and 1. */
+function placed(changes: readonly ConversationChange[]): readonly ConversationChange[] {
+  return changes.filter(takesPlace);
+}
+
+function takesPlace({ change }: ConversationChange): boolean {
+  return change.case !== "sendPermissionChanged";
+}
+
+/** Reads one entry, whoever asks. */
+function readRanges(
+  logs: ReadonlyMap<string, readonly ConversationChange[]>,
+  { ranges }: ReadRangesRequest,
+) {
+  const slices = ranges.map(({ conversationId, lastSeq: seq }) => {
+    const change = placed(logs.get(conversationId) ?? [])[Number(seq) - 1];
+    if (change === undefined) return { conversationId, readThroughSeq: seq, entries: [] };
+    const message = { conversationId, seq, body: { case: "change", value: change } } as const;
+    const event = create(EventSchema, { event: { case: "message", value: message } });
+    const entry = { seq, messageId: seq, event: toBinary(EventSchema, event) };
+    return { conversationId, readThroughSeq: seq, entries: [entry] };
+  });
+  return { slices };
+}
 
 function serve(
   requests: AsyncIterable<AppendBatchesRequest>,
