@@ -73,6 +73,11 @@ export function textOf(entry: Message): string | undefined {
   return content?.kind.case === "text" ? content.kind.value.text : undefined;
 }
 
+/** The words of entries, in their order; changes have none. */
+export function textsOf(entries: readonly Message[]): string[] {
+  return entries.flatMap((entry) => textOf(entry) ?? []);
+}
+
 /** Resolves when this text arrives. */
 export function nextText(client: ParleyClient, text: string): Promise<Message> {
   return nextEvent(client, "message", (entry) => textOf(entry) === text);

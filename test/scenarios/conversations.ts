@@ -2,7 +2,15 @@
 import assert from "node:assert/strict";
 import { PresenceStatus } from "@parley/gen/parley/presence/v1/presence_pb";
 import { Code, ParleyError } from "@parley/sdk";
-import { eventually, nextEvent, nextText, openPerson, record, textOf } from "../harness/clients.ts";
+import {
+  eventually,
+  nextEvent,
+  nextText,
+  openPerson,
+  record,
+  textOf,
+  textsOf,
+} from "../harness/clients.ts";
 import type { Scenario } from "./scenario.ts";
 
 const refusal = (reason: string, code?: Code) => (error: unknown) =>
@@ -27,10 +35,12 @@ export const conversationScenarios: readonly Scenario[] = [
       const reply = nextText(ana, "four");
       await ben.conversation(chat.id).send("four").result;
       await reply;
-      await eventually("both have all of it", () => seenByAna.length >= 4 && seenByBen.length >= 4);
-      const words = (entries: typeof seenByAna) => entries.flatMap((entry) => textOf(entry) ?? []);
-      assert.deepEqual(words(seenByAna), ["one", "two", "three", "four"]);
-      assert.deepEqual(words(seenByBen), ["one", "two", "three", "four"]);
+      await eventually(
+        "both have all of it",
+        () => textsOf(seenByAna).length >= 4 && textsOf(seenByBen).length >= 4,
+      );
+      assert.deepEqual(textsOf(seenByAna), ["one", "two", "three", "four"]);
+      assert.deepEqual(textsOf(seenByBen), ["one", "two", "three", "four"]);
       assert.deepEqual(
         seenByAna.map((entry) => entry.messageId),
         seenByBen.map((entry) => entry.messageId),
@@ -50,8 +60,8 @@ export const conversationScenarios: readonly Scenario[] = [
       await ben.disconnect();
       for (let at = 0; at < 30; at += 1) await chat.send(`away ${at}`).result;
       await ben.connect();
-      await eventually("everything has arrived", () => seen.length >= 31);
-      const words = seen.flatMap((entry) => textOf(entry) ?? []);
+      await eventually("everything has arrived", () => textsOf(seen).length >= 31);
+      const words = textsOf(seen);
       assert.deepEqual(words, ["here", ...Array.from({ length: 30 }, (_, at) => `away ${at}`)]);
     },
   },
@@ -66,11 +76,8 @@ export const conversationScenarios: readonly Scenario[] = [
       const handles = ["a", "b", "c", "d"].map((text) => chat.send(text));
       await ana.connect();
       await Promise.all(handles.map((handle) => handle.result));
-      await eventually("all four have arrived", () => seen.length >= 4);
-      assert.deepEqual(
-        seen.flatMap((entry) => textOf(entry) ?? []),
-        ["a", "b", "c", "d"],
-      );
+      await eventually("all four have arrived", () => textsOf(seen).length >= 4);
+      assert.deepEqual(textsOf(seen), ["a", "b", "c", "d"]);
     },
   },
   {
@@ -121,10 +128,7 @@ export const conversationScenarios: readonly Scenario[] = [
       await group.send("after").result;
       await after;
       const page = await ben.conversation(group.id).history();
-      assert.deepEqual(
-        page.entries.flatMap((entry) => textOf(entry) ?? []),
-        ["after"],
-      );
+      assert.deepEqual(textsOf(page.entries), ["after"]);
       assert.equal(page.more, false);
     },
   },
