@@ -107,7 +107,9 @@ test("inboxes from an older copy catch up with the log", { timeout: 30_000 }, as
   assert.deepEqual(await inboxOf(parts, "bob"), expected.bob);
 });
 
-test("inboxes that are gone are made again from the log's beginning", { timeout: 30_000 }, async () => {
+test("inboxes that are gone are made again from the log's beginning", {
+  timeout: 30_000,
+}, async () => {
   const { directory, expected } = await createCopied();
   await using parts = await createTestService({ directory });
   await parts.drainLog();

@@ -104,10 +104,11 @@ async function wire(config: StandaloneConfig, { telemetry, lifecycle, log }: Par
     gateway: createLateTransport("gateway"),
   };
   const { health } = lifecycle;
-  const presence = await createPresenceService(config.presence, { telemetry, transports });
+  const presence = await createPresenceService(config.presence, { telemetry, health, transports });
   lifecycle.add(step("presence", presence, config.drainMs));
   const fanout = await createFanoutService(config.fanout, {
     telemetry,
+    health,
     log,
     transports,
     gatewayTransport: () => transports.gateway,
@@ -120,7 +121,11 @@ async function wire(config: StandaloneConfig, { telemetry, lifecycle, log }: Par
     transports,
   });
   lifecycle.add(step("message", message, config.drainMs));
-  const directory = await createDirectoryService(config.directory, { telemetry, transports });
+  const directory = await createDirectoryService(config.directory, {
+    telemetry,
+    health,
+    transports,
+  });
   lifecycle.add(step("directory", directory, config.drainMs));
   const gateway = await createGateway(config.gateway, {
     telemetry,
