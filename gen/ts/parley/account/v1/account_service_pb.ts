@@ -667,7 +667,11 @@ export const SearchUsersResponseSchema: GenMessage<SearchUsersResponse> = /*@__P
  * Accounts, devices and tokens.
  *
  * Attempts to sign up and in are limited per address and per username; above the limit they are refused
- * with `RESOURCE_EXHAUSTED` / `RATE_LIMITED` and a retry delay.
+ * with `RESOURCE_EXHAUSTED` / `RATE_LIMITED` and a retry delay. RPCs that check or set a password are refused
+ * with `RESOURCE_EXHAUSTED` / `HASHING_BUSY` and a retry delay while too many people do so at once.
+ *
+ * An access token whose person is not known here (a directory put back from an older copy) is refused with
+ * `UNAUTHENTICATED` / `ACCOUNT_NOT_FOUND`, by every RPC here.
  *
  * @generated from service parley.account.v1.AccountService
  */
@@ -705,8 +709,9 @@ export const AccountService: GenService<{
    * ID token or JWT access token, verified against the issuer's JWKS).
    *
    * The first use creates the account, with a username made from the token's claims. Refused with
-   * `UNAUTHENTICATED` / `BAD_CREDENTIALS` when the token does not verify, and with `FAILED_PRECONDITION` /
-   * `EXTERNAL_ISSUER_ABSENT` when no issuer is configured.
+   * `UNAUTHENTICATED` / `BAD_CREDENTIALS` when the token does not verify, with `FAILED_PRECONDITION` /
+   * `EXTERNAL_ISSUER_ABSENT` when no issuer is configured, and with `UNAVAILABLE` when the issuer's keys
+   * cannot be had (`EXTERNAL_ISSUER_UNREACHABLE`) or no free username was found (`USERNAME_UNAVAILABLE`).
    *
    * @generated from rpc parley.account.v1.AccountService.SignInWithExternalToken
    */
@@ -743,7 +748,8 @@ export const AccountService: GenService<{
   /**
    * Changes the password. Every other device is signed out.
    *
-   * Refused with `PERMISSION_DENIED` / `BAD_CREDENTIALS` when `current_password` is wrong.
+   * Refused with `PERMISSION_DENIED` / `BAD_CREDENTIALS` when `current_password` is wrong, and with
+   * `UNAUTHENTICATED` / `DEVICE_REVOKED` when the calling device was signed out meanwhile.
    *
    * @generated from rpc parley.account.v1.AccountService.ChangePassword
    */

@@ -848,8 +848,11 @@ export const JoinByInviteResponseSchema: GenMessage<JoinByInviteResponse> = /*@_
  * Every change is decided under the conversation's lock, written with its place in the conversation's order,
  * and the RPC answers after it has been applied there: after `RemoveMember` returned, no message of that
  * member is accepted and none is delivered to them. When the outcome is unknown (`UNAVAILABLE` /
- * `OUTCOME_UNKNOWN`), repeating is safe. Who is not a member is told `NOT_FOUND` / `CONVERSATION_NOT_FOUND`, as if it did not exist; a member
- * whose role does not suffice is told `PERMISSION_DENIED` / `ROLE_INSUFFICIENT`.
+ * `OUTCOME_UNKNOWN`), repeating is safe. A change that can never be applied, because the server's parts were
+ * restored from different backups, is refused with `FAILED_PRECONDITION` / `HISTORY_CONFLICT`.
+ *
+ * Who is not a member is told `NOT_FOUND` / `CONVERSATION_NOT_FOUND`, as if it did not exist; a member whose
+ * role does not suffice is told `PERMISSION_DENIED` / `ROLE_INSUFFICIENT`.
  *
  * @generated from service parley.conversation.v1.ConversationService
  */

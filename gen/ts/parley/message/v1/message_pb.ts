@@ -170,15 +170,15 @@ export type Receipt = Message$1<"parley.message.v1.Receipt"> & {
   deliveredSeq: bigint;
 
   /**
-   * Everything up to this `seq` has been on a screen of the member's. Not above `delivered_seq`. Others are
-   * not told while the member's privacy settings say so.
+   * Everything up to this `seq` has been on a screen of the member's. Not above `delivered_seq`. 0 where the
+   * member, or whoever asks, has `PrivacySettings.send_read_receipts` off.
    *
    * @generated from field: uint64 read_seq = 4;
    */
   readSeq: bigint;
 
   /**
-   * When the positions last grew.
+   * When the positions last grew. Not set where `read_seq` is kept from the reader: it would tell of it.
    *
    * @generated from field: google.protobuf.Timestamp update_time = 5;
    */

@@ -395,8 +395,9 @@ export const MessageService: GenService<{
    *
    * Refused with `PERMISSION_DENIED` / `NOT_A_MEMBER` after the caller left or was removed, with
    * `PERMISSION_DENIED` / `CANNOT_SEND` in a direct conversation whose other person blocks the caller, with
-   * `INVALID_ARGUMENT` / `PAYLOAD_TOO_LARGE` above the server's limit (`GetServerInfo`), and with
-   * `RESOURCE_EXHAUSTED` / `RATE_LIMITED` plus a retry delay when sending too fast.
+   * `INVALID_ARGUMENT` / `PAYLOAD_TOO_LARGE` above the server's limit (`GetServerInfo`), with
+   * `INVALID_ARGUMENT` / `CONTENT_NOT_READABLE` for `content` in a conversation that is not server-readable, and
+   * with `RESOURCE_EXHAUSTED` / `RATE_LIMITED` plus a retry delay when sending too fast.
    *
    * @generated from rpc parley.message.v1.MessageService.SendMessage
    */
@@ -420,7 +421,8 @@ export const MessageService: GenService<{
    * position above the newest readable `seq` is taken as that `seq`.
    *
    * The other members are told: at once in a direct conversation; in a group at most once per second and
-   * person; above 32 members only the authors of what was read.
+   * person; above 32 members only the authors of what was read. Refused with `UNAVAILABLE` /
+   * `INBOX_NOT_WRITABLE` and a retry delay while the server's disk does not keep up.
    *
    * @generated from rpc parley.message.v1.MessageService.UpdateReceipt
    */

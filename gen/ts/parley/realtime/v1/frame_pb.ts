@@ -20,7 +20,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file parley/realtime/v1/frame.proto.
  */
 export const file_parley_realtime_v1_frame: GenFile = /*@__PURE__*/
-  fileDesc("Ch5wYXJsZXkvcmVhbHRpbWUvdjEvZnJhbWUucHJvdG8SEnBhcmxleS5yZWFsdGltZS52MSLjAwoLQ2xpZW50RnJhbWUSEgoKcmVxdWVzdF9pZBgBIAEoBBIoCgRvcGVuGAIgASgLMhgucGFybGV5LnJlYWx0aW1lLnYxLk9wZW5IABI7Cg5tb3JlX3Bvc2l0aW9ucxgDIAEoCzIhLnBhcmxleS5yZWFsdGltZS52MS5Nb3JlUG9zaXRpb25zSAASNQoEc2VuZBgEIAEoCzIlLnBhcmxleS5tZXNzYWdlLnYxLlNlbmRNZXNzYWdlUmVxdWVzdEgAEjoKB3JlY2VpcHQYBSABKAsyJy5wYXJsZXkubWVzc2FnZS52MS5VcGRhdGVSZWNlaXB0UmVxdWVzdEgAEjIKBnR5cGluZxgGIAEoCzIgLnBhcmxleS5yZWFsdGltZS52MS5Ob3RpZnlUeXBpbmdIABI7Cg53YXRjaF9wcmVzZW5jZRgHIAEoCzIhLnBhcmxleS5yZWFsdGltZS52MS5XYXRjaFByZXNlbmNlSAASMgoJaGVhcnRiZWF0GAggASgLMh0ucGFybGV5LnJlYWx0aW1lLnYxLkhlYXJ0YmVhdEgAEjgKDGF1dGhlbnRpY2F0ZRgJIAEoCzIgLnBhcmxleS5yZWFsdGltZS52MS5BdXRoZW50aWNhdGVIAEIHCgVmcmFtZSKrAQoET3BlbhIiCgxhY2Nlc3NfdG9rZW4YASABKAlCDLpIBXIDKIBAuLsYAxI6Cglwb3NpdGlvbnMYAiADKAsyHC5wYXJsZXkucmVhbHRpbWUudjEuUG9zaXRpb25CCbpIBpIBAxDoBxIaChJwb3NpdGlvbnNfY29tcGxldGUYAyABKAgSJwoVY2F0Y2hfdXBfbWVzc2FnZXNfbWF4GAQgASgNQgi6SAUqAxjoByJnCg1Nb3JlUG9zaXRpb25zEjoKCXBvc2l0aW9ucxgBIAMoCzIcLnBhcmxleS5yZWFsdGltZS52MS5Qb3NpdGlvbkIJukgGkgEDEOgHEhoKEnBvc2l0aW9uc19jb21wbGV0ZRgCIAEoCCI6CghQb3NpdGlvbhIhCg9jb252ZXJzYXRpb25faWQYASABKAlCCLpIBXIDsAEBEgsKA3NlcRgCIAEoBCJBCgxOb3RpZnlUeXBpbmcSIQoPY29udmVyc2F0aW9uX2lkGAEgASgJQgi6SAVyA7ABARIOCgZ0eXBpbmcYAiABKAgiWQoNV2F0Y2hQcmVzZW5jZRIiCgh1c2VyX2lkcxgBIAMoCUIQukgNkgEKEPQDIgVyA7ABARIkCg9jb252ZXJzYXRpb25faWQYAiABKAlCC7pICNgBAXIDsAEBIgsKCUhlYXJ0YmVhdCI0CgxBdXRoZW50aWNhdGUSJAoMYWNjZXNzX3Rva2VuGAEgASgJQg66SAdyBRABKIBAuLsYAyKLBAoLU2VydmVyRnJhbWUSEgoKcmVxdWVzdF9pZBgBIAEoBBIVCgVldmVudBgCIAEoDEIEuLsYAkgAEjIKDWRlY29kZWRfZXZlbnQYAyABKAsyGS5wYXJsZXkucmVhbHRpbWUudjEuRXZlbnRIABIsCgZvcGVuZWQYBCABKAsyGi5wYXJsZXkucmVhbHRpbWUudjEuT3BlbmVkSAASNgoEc2VudBgFIAEoCzImLnBhcmxleS5tZXNzYWdlLnYxLlNlbmRNZXNzYWdlUmVzcG9uc2VIABIoCgRkb25lGAYgASgLMhgucGFybGV5LnJlYWx0aW1lLnYxLkRvbmVIABIuCgdyZWZ1c2VkGAcgASgLMhsucGFybGV5LnJlYWx0aW1lLnYxLlJlZnVzZWRIABIxCgljYXVnaHRfdXAYCCABKAsyHC5wYXJsZXkucmVhbHRpbWUudjEuQ2F1Z2h0VXBIABI9Cg9yZXN5bmNfcmVxdWlyZWQYCSABKAsyIi5wYXJsZXkucmVhbHRpbWUudjEuUmVzeW5jUmVxdWlyZWRIABIuCgdnb29kYnllGAogASgLMhsucGFybGV5LnJlYWx0aW1lLnYxLkdvb2RieWVIABIyCgloZWFydGJlYXQYCyABKAsyHS5wYXJsZXkucmVhbHRpbWUudjEuSGVhcnRiZWF0SABCBwoFZnJhbWUi4AEKBk9wZW5lZBISCgpzZXNzaW9uX2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSEQoJZGV2aWNlX2lkGAMgASgJEjUKEmhlYXJ0YmVhdF9pbnRlcnZhbBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI2ChJhY2Nlc3NfZXhwaXJlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3NlcnZlcl90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIGCgREb25lIukBCgdSZWZ1c2VkEgwKBGNvZGUYASABKA0SDgoGcmVhc29uGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEg0KBWZpZWxkGAQgASgJEi4KC3JldHJ5X2RlbGF5GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjsKCG1ldGFkYXRhGAYgAygLMikucGFybGV5LnJlYWx0aW1lLnYxLlJlZnVzZWQuTWV0YWRhdGFFbnRyeRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiPQoIQ2F1Z2h0VXASMQoHc2tpcHBlZBgBIAMoCzIgLnBhcmxleS5yZWFsdGltZS52MS5Ta2lwcGVkUmFuZ2UiTAoMU2tpcHBlZFJhbmdlEhcKD2NvbnZlcnNhdGlvbl9pZBgBIAEoCRIRCglmaXJzdF9zZXEYAiABKAQSEAoIbGFzdF9zZXEYAyABKAQiKAoOUmVzeW5jUmVxdWlyZWQSFgoOd2FpdGluZ19mcmFtZXMYASABKA0iuAEKB0dvb2RieWUSMQoGcmVhc29uGAEgASgOMiEucGFybGV5LnJlYWx0aW1lLnYxLkdvb2RieWVSZWFzb24SNgoJcmVjb25uZWN0GAIgASgOMiMucGFybGV5LnJlYWx0aW1lLnYxLlJlY29ubmVjdEFkdmljZRIyCg9yZWNvbm5lY3RfZGVsYXkYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SDgoGZGV0YWlsGAQgASgJKvoCCg1Hb29kYnllUmVhc29uEh4KGkdPT0RCWUVfUkVBU09OX1VOU1BFQ0lGSUVEEAASIgoeR09PREJZRV9SRUFTT05fU0VSVkVSX0RSQUlOSU5HEAESIAocR09PREJZRV9SRUFTT05fU0xPV19DT05TVU1FUhACEhcKE0dPT0RCWUVfUkVBU09OX0lETEUQAxIgChxHT09EQllFX1JFQVNPTl9TRVNTSU9OX0xJTUlUEAQSIAocR09PREJZRV9SRUFTT05fVE9LRU5fRVhQSVJFRBAFEiEKHUdPT0RCWUVfUkVBU09OX0RFVklDRV9SRVZPS0VEEAYSIgoeR09PREJZRV9SRUFTT05fVU5BVVRIRU5USUNBVEVEEAcSIQodR09PREJZRV9SRUFTT05fUFJPVE9DT0xfRVJST1IQCBIfChtHT09EQllFX1JFQVNPTl9SQVRFX0xJTUlURUQQCRIbChdHT09EQllFX1JFQVNPTl9JTlRFUk5BTBAKKpMBCg9SZWNvbm5lY3RBZHZpY2USIAocUkVDT05ORUNUX0FEVklDRV9VTlNQRUNJRklFRBAAEh4KGlJFQ09OTkVDVF9BRFZJQ0VfUkVDT05ORUNUEAESGQoVUkVDT05ORUNUX0FEVklDRV9TVE9QEAISIwofUkVDT05ORUNUX0FEVklDRV9SRUFVVEhFTlRJQ0FURRADYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_parley_message_v1_message_service, file_parley_options_v1_sensitivity, file_parley_realtime_v1_event]);
+  fileDesc("Ch5wYXJsZXkvcmVhbHRpbWUvdjEvZnJhbWUucHJvdG8SEnBhcmxleS5yZWFsdGltZS52MSKPBAoLQ2xpZW50RnJhbWUSEgoKcmVxdWVzdF9pZBgBIAEoBBIoCgRvcGVuGAIgASgLMhgucGFybGV5LnJlYWx0aW1lLnYxLk9wZW5IABI7Cg5tb3JlX3Bvc2l0aW9ucxgDIAEoCzIhLnBhcmxleS5yZWFsdGltZS52MS5Nb3JlUG9zaXRpb25zSAASNQoEc2VuZBgEIAEoCzIlLnBhcmxleS5tZXNzYWdlLnYxLlNlbmRNZXNzYWdlUmVxdWVzdEgAEjoKB3JlY2VpcHQYBSABKAsyJy5wYXJsZXkubWVzc2FnZS52MS5VcGRhdGVSZWNlaXB0UmVxdWVzdEgAEjIKBnR5cGluZxgGIAEoCzIgLnBhcmxleS5yZWFsdGltZS52MS5Ob3RpZnlUeXBpbmdIABI7Cg53YXRjaF9wcmVzZW5jZRgHIAEoCzIhLnBhcmxleS5yZWFsdGltZS52MS5XYXRjaFByZXNlbmNlSAASMgoJaGVhcnRiZWF0GAggASgLMh0ucGFybGV5LnJlYWx0aW1lLnYxLkhlYXJ0YmVhdEgAEjgKDGF1dGhlbnRpY2F0ZRgJIAEoCzIgLnBhcmxleS5yZWFsdGltZS52MS5BdXRoZW50aWNhdGVIABIqCgVjbG9zZRgKIAEoCzIZLnBhcmxleS5yZWFsdGltZS52MS5DbG9zZUgAQgcKBWZyYW1lIqsBCgRPcGVuEiIKDGFjY2Vzc190b2tlbhgBIAEoCUIMukgFcgMogEC4uxgDEjoKCXBvc2l0aW9ucxgCIAMoCzIcLnBhcmxleS5yZWFsdGltZS52MS5Qb3NpdGlvbkIJukgGkgEDEOgHEhoKEnBvc2l0aW9uc19jb21wbGV0ZRgDIAEoCBInChVjYXRjaF91cF9tZXNzYWdlc19tYXgYBCABKA1CCLpIBSoDGOgHImcKDU1vcmVQb3NpdGlvbnMSOgoJcG9zaXRpb25zGAEgAygLMhwucGFybGV5LnJlYWx0aW1lLnYxLlBvc2l0aW9uQgm6SAaSAQMQ6AcSGgoScG9zaXRpb25zX2NvbXBsZXRlGAIgASgIIk4KCFBvc2l0aW9uEiEKD2NvbnZlcnNhdGlvbl9pZBgBIAEoCUIIukgFcgOwAQESCwoDc2VxGAIgASgEEhIKCm1lc3NhZ2VfaWQYAyABKAQiQQoMTm90aWZ5VHlwaW5nEiEKD2NvbnZlcnNhdGlvbl9pZBgBIAEoCUIIukgFcgOwAQESDgoGdHlwaW5nGAIgASgIIlkKDVdhdGNoUHJlc2VuY2USIgoIdXNlcl9pZHMYASADKAlCELpIDZIBChD0AyIFcgOwAQESJAoPY29udmVyc2F0aW9uX2lkGAIgASgJQgu6SAjYAQFyA7ABASIHCgVDbG9zZSILCglIZWFydGJlYXQiNAoMQXV0aGVudGljYXRlEiQKDGFjY2Vzc190b2tlbhgBIAEoCUIOukgHcgUQASiAQLi7GAMiiwQKC1NlcnZlckZyYW1lEhIKCnJlcXVlc3RfaWQYASABKAQSFQoFZXZlbnQYAiABKAxCBLi7GAJIABIyCg1kZWNvZGVkX2V2ZW50GAMgASgLMhkucGFybGV5LnJlYWx0aW1lLnYxLkV2ZW50SAASLAoGb3BlbmVkGAQgASgLMhoucGFybGV5LnJlYWx0aW1lLnYxLk9wZW5lZEgAEjYKBHNlbnQYBSABKAsyJi5wYXJsZXkubWVzc2FnZS52MS5TZW5kTWVzc2FnZVJlc3BvbnNlSAASKAoEZG9uZRgGIAEoCzIYLnBhcmxleS5yZWFsdGltZS52MS5Eb25lSAASLgoHcmVmdXNlZBgHIAEoCzIbLnBhcmxleS5yZWFsdGltZS52MS5SZWZ1c2VkSAASMQoJY2F1Z2h0X3VwGAggASgLMhwucGFybGV5LnJlYWx0aW1lLnYxLkNhdWdodFVwSAASPQoPcmVzeW5jX3JlcXVpcmVkGAkgASgLMiIucGFybGV5LnJlYWx0aW1lLnYxLlJlc3luY1JlcXVpcmVkSAASLgoHZ29vZGJ5ZRgKIAEoCzIbLnBhcmxleS5yZWFsdGltZS52MS5Hb29kYnllSAASMgoJaGVhcnRiZWF0GAsgASgLMh0ucGFybGV5LnJlYWx0aW1lLnYxLkhlYXJ0YmVhdEgAQgcKBWZyYW1lIuABCgZPcGVuZWQSEgoKc2Vzc2lvbl9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEhEKCWRldmljZV9pZBgDIAEoCRI1ChJoZWFydGJlYXRfaW50ZXJ2YWwYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNgoSYWNjZXNzX2V4cGlyZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtzZXJ2ZXJfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiBgoERG9uZSLpAQoHUmVmdXNlZBIMCgRjb2RlGAEgASgNEg4KBnJlYXNvbhgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRINCgVmaWVsZBgEIAEoCRIuCgtyZXRyeV9kZWxheRgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI7CghtZXRhZGF0YRgGIAMoCzIpLnBhcmxleS5yZWFsdGltZS52MS5SZWZ1c2VkLk1ldGFkYXRhRW50cnkaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBInkKCENhdWdodFVwEjEKB3NraXBwZWQYASADKAsyIC5wYXJsZXkucmVhbHRpbWUudjEuU2tpcHBlZFJhbmdlEjoKCGRpdmVyZ2VkGAIgAygLMigucGFybGV5LnJlYWx0aW1lLnYxLkRpdmVyZ2VkQ29udmVyc2F0aW9uIkEKFERpdmVyZ2VkQ29udmVyc2F0aW9uEhcKD2NvbnZlcnNhdGlvbl9pZBgBIAEoCRIQCghsYXN0X3NlcRgCIAEoBCJMCgxTa2lwcGVkUmFuZ2USFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEhEKCWZpcnN0X3NlcRgCIAEoBBIQCghsYXN0X3NlcRgDIAEoBCIoCg5SZXN5bmNSZXF1aXJlZBIWCg53YWl0aW5nX2ZyYW1lcxgBIAEoDSK4AQoHR29vZGJ5ZRIxCgZyZWFzb24YASABKA4yIS5wYXJsZXkucmVhbHRpbWUudjEuR29vZGJ5ZVJlYXNvbhI2CglyZWNvbm5lY3QYAiABKA4yIy5wYXJsZXkucmVhbHRpbWUudjEuUmVjb25uZWN0QWR2aWNlEjIKD3JlY29ubmVjdF9kZWxheRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIOCgZkZXRhaWwYBCABKAkq+gIKDUdvb2RieWVSZWFzb24SHgoaR09PREJZRV9SRUFTT05fVU5TUEVDSUZJRUQQABIiCh5HT09EQllFX1JFQVNPTl9TRVJWRVJfRFJBSU5JTkcQARIgChxHT09EQllFX1JFQVNPTl9TTE9XX0NPTlNVTUVSEAISFwoTR09PREJZRV9SRUFTT05fSURMRRADEiAKHEdPT0RCWUVfUkVBU09OX1NFU1NJT05fTElNSVQQBBIgChxHT09EQllFX1JFQVNPTl9UT0tFTl9FWFBJUkVEEAUSIQodR09PREJZRV9SRUFTT05fREVWSUNFX1JFVk9LRUQQBhIiCh5HT09EQllFX1JFQVNPTl9VTkFVVEhFTlRJQ0FURUQQBxIhCh1HT09EQllFX1JFQVNPTl9QUk9UT0NPTF9FUlJPUhAIEh8KG0dPT0RCWUVfUkVBU09OX1JBVEVfTElNSVRFRBAJEhsKF0dPT0RCWUVfUkVBU09OX0lOVEVSTkFMEAoqkwEKD1JlY29ubmVjdEFkdmljZRIgChxSRUNPTk5FQ1RfQURWSUNFX1VOU1BFQ0lGSUVEEAASHgoaUkVDT05ORUNUX0FEVklDRV9SRUNPTk5FQ1QQARIZChVSRUNPTk5FQ1RfQURWSUNFX1NUT1AQAhIjCh9SRUNPTk5FQ1RfQURWSUNFX1JFQVVUSEVOVElDQVRFEANiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_parley_message_v1_message_service, file_parley_options_v1_sensitivity, file_parley_realtime_v1_event]);
 
 /**
  * A frame from a client to the server. At most 512 KiB encoded.
@@ -109,6 +109,14 @@ export type ClientFrame = Message<"parley.realtime.v1.ClientFrame"> & {
      */
     value: Authenticate;
     case: "authenticate";
+  } | {
+    /**
+     * Ends the session, as closing its socket or stream does. Answered with `done`, and nothing after it.
+     *
+     * @generated from field: parley.realtime.v1.Close close = 10;
+     */
+    value: Close;
+    case: "close";
   } | { case: undefined; value?: undefined };
 };
 
@@ -210,6 +218,14 @@ export type Position = Message<"parley.realtime.v1.Position"> & {
    * @generated from field: uint64 seq = 2;
    */
   seq: bigint;
+
+  /**
+   * The id of the entry at `seq`. With it the server notices that its history is another than the device's,
+   * because it was put back from an older copy; see `CaughtUp.diverged`. Not checked if 0.
+   *
+   * @generated from field: uint64 message_id = 3;
+   */
+  messageId: bigint;
 };
 
 /**
@@ -276,6 +292,22 @@ export const WatchPresenceSchema: GenMessage<WatchPresence> = /*@__PURE__*/
   messageDesc(file_parley_realtime_v1_frame, 5);
 
 /**
+ * The client needs the session no longer. For sessions without a connection of their own (`Poll`), whose
+ * person would otherwise seem online until the server gives up waiting.
+ *
+ * @generated from message parley.realtime.v1.Close
+ */
+export type Close = Message<"parley.realtime.v1.Close"> & {
+};
+
+/**
+ * Describes the message parley.realtime.v1.Close.
+ * Use `create(CloseSchema)` to create a new message.
+ */
+export const CloseSchema: GenMessage<Close> = /*@__PURE__*/
+  messageDesc(file_parley_realtime_v1_frame, 6);
+
+/**
  * A sign of life, in both directions.
  *
  * @generated from message parley.realtime.v1.Heartbeat
@@ -288,7 +320,7 @@ export type Heartbeat = Message<"parley.realtime.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_parley_realtime_v1_frame, 6);
+  messageDesc(file_parley_realtime_v1_frame, 7);
 
 /**
  * A new access token for the session that is open.
@@ -309,7 +341,7 @@ export type Authenticate = Message<"parley.realtime.v1.Authenticate"> & {
  * Use `create(AuthenticateSchema)` to create a new message.
  */
 export const AuthenticateSchema: GenMessage<Authenticate> = /*@__PURE__*/
-  messageDesc(file_parley_realtime_v1_frame, 7);
+  messageDesc(file_parley_realtime_v1_frame, 8);
 
 /**
  * A frame from the server to a client.
@@ -422,7 +454,7 @@ export type ServerFrame = Message<"parley.realtime.v1.ServerFrame"> & {
  * Use `create(ServerFrameSchema)` to create a new message.
  */
 export const ServerFrameSchema: GenMessage<ServerFrame> = /*@__PURE__*/
-  messageDesc(file_parley_realtime_v1_frame, 8);
+  messageDesc(file_parley_realtime_v1_frame, 9);
 
 /**
  * The session is open.
@@ -479,7 +511,7 @@ export type Opened = Message<"parley.realtime.v1.Opened"> & {
  * Use `create(OpenedSchema)` to create a new message.
  */
 export const OpenedSchema: GenMessage<Opened> = /*@__PURE__*/
-  messageDesc(file_parley_realtime_v1_frame, 9);
+  messageDesc(file_parley_realtime_v1_frame, 10);
 
 /**
  * A frame was carried out.
@@ -494,7 +526,7 @@ export type Done = Message<"parley.realtime.v1.Done"> & {
  * Use `create(DoneSchema)` to create a new message.
  */
 export const DoneSchema: GenMessage<Done> = /*@__PURE__*/
-  messageDesc(file_parley_realtime_v1_frame, 10);
+  messageDesc(file_parley_realtime_v1_frame, 11);
 
 /**
  * A frame was refused.
@@ -550,7 +582,7 @@ export type Refused = Message<"parley.realtime.v1.Refused"> & {
  * Use `create(RefusedSchema)` to create a new message.
  */
 export const RefusedSchema: GenMessage<Refused> = /*@__PURE__*/
-  messageDesc(file_parley_realtime_v1_frame, 11);
+  messageDesc(file_parley_realtime_v1_frame, 12);
 
 /**
  * History ended; live begins.
@@ -564,6 +596,15 @@ export type CaughtUp = Message<"parley.realtime.v1.CaughtUp"> & {
    * @generated from field: repeated parley.realtime.v1.SkippedRange skipped = 1;
    */
   skipped: SkippedRange[];
+
+  /**
+   * Conversations in which the device has entries that the server does not: the server was put back from an
+   * older copy. Nothing of them was sent. The device drops its entries and its position of the conversation
+   * and reads it anew (`ListMessages`, or a new session); what only it still has, it may offer to keep.
+   *
+   * @generated from field: repeated parley.realtime.v1.DivergedConversation diverged = 2;
+   */
+  diverged: DivergedConversation[];
 };
 
 /**
@@ -571,7 +612,35 @@ export type CaughtUp = Message<"parley.realtime.v1.CaughtUp"> & {
  * Use `create(CaughtUpSchema)` to create a new message.
  */
 export const CaughtUpSchema: GenMessage<CaughtUp> = /*@__PURE__*/
-  messageDesc(file_parley_realtime_v1_frame, 12);
+  messageDesc(file_parley_realtime_v1_frame, 13);
+
+/**
+ * A conversation whose history on the server is another than on the device.
+ *
+ * @generated from message parley.realtime.v1.DivergedConversation
+ */
+export type DivergedConversation = Message<"parley.realtime.v1.DivergedConversation"> & {
+  /**
+   * The conversation.
+   *
+   * @generated from field: string conversation_id = 1;
+   */
+  conversationId: string;
+
+  /**
+   * The newest `seq` that the person may read; 0 if the server has nothing of it.
+   *
+   * @generated from field: uint64 last_seq = 2;
+   */
+  lastSeq: bigint;
+};
+
+/**
+ * Describes the message parley.realtime.v1.DivergedConversation.
+ * Use `create(DivergedConversationSchema)` to create a new message.
+ */
+export const DivergedConversationSchema: GenMessage<DivergedConversation> = /*@__PURE__*/
+  messageDesc(file_parley_realtime_v1_frame, 14);
 
 /**
  * Entries that exist, that the device lacks, and that catch-up did not send.
@@ -606,7 +675,7 @@ export type SkippedRange = Message<"parley.realtime.v1.SkippedRange"> & {
  * Use `create(SkippedRangeSchema)` to create a new message.
  */
 export const SkippedRangeSchema: GenMessage<SkippedRange> = /*@__PURE__*/
-  messageDesc(file_parley_realtime_v1_frame, 13);
+  messageDesc(file_parley_realtime_v1_frame, 15);
 
 /**
  * The client was too slow.
@@ -627,7 +696,7 @@ export type ResyncRequired = Message<"parley.realtime.v1.ResyncRequired"> & {
  * Use `create(ResyncRequiredSchema)` to create a new message.
  */
 export const ResyncRequiredSchema: GenMessage<ResyncRequired> = /*@__PURE__*/
-  messageDesc(file_parley_realtime_v1_frame, 14);
+  messageDesc(file_parley_realtime_v1_frame, 16);
 
 /**
  * The session ends.
@@ -669,7 +738,7 @@ export type Goodbye = Message<"parley.realtime.v1.Goodbye"> & {
  * Use `create(GoodbyeSchema)` to create a new message.
  */
 export const GoodbyeSchema: GenMessage<Goodbye> = /*@__PURE__*/
-  messageDesc(file_parley_realtime_v1_frame, 15);
+  messageDesc(file_parley_realtime_v1_frame, 17);
 
 /**
  * Why a session ends.

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file parley/internal/gateway/v1/delivery_service.proto.
  */
 export const file_parley_internal_gateway_v1_delivery_service: GenFile = /*@__PURE__*/
-  fileDesc("CjFwYXJsZXkvaW50ZXJuYWwvZ2F0ZXdheS92MS9kZWxpdmVyeV9zZXJ2aWNlLnByb3RvEhpwYXJsZXkuaW50ZXJuYWwuZ2F0ZXdheS52MSJ0ChVEZWxpdmVyQmF0Y2hlc1JlcXVlc3QSFAoMYmF0Y2hfbnVtYmVyGAEgASgEEkUKCmRlbGl2ZXJpZXMYAiADKAsyJC5wYXJsZXkuaW50ZXJuYWwuZ2F0ZXdheS52MS5EZWxpdmVyeUILukgIkgEFCAEQgAIicAoIRGVsaXZlcnkSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEjkKBmV2ZW50cxgCIAMoCzIpLnBhcmxleS5pbnRlcm5hbC5nYXRld2F5LnYxLkRlbGl2ZXJ5RXZlbnQSEAoIdXNlcl9pZHMYAyADKAkiYgoNRGVsaXZlcnlFdmVudBILCgNzZXEYASABKAQSEwoFZXZlbnQYAiABKAxCBLi7GAISGQoRb3JpZ2luX3Nlc3Npb25faWQYAyABKAkSFAoMdHJhY2VfcGFyZW50GAQgASgJIkcKFkRlbGl2ZXJCYXRjaGVzUmVzcG9uc2USFAoMYmF0Y2hfbnVtYmVyGAEgASgEEhcKD2Fic2VudF91c2VyX2lkcxgCIAMoCSI5ChJFbmRTZXNzaW9uc1JlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCRISCgpkZXZpY2VfaWRzGAIgAygJIioKE0VuZFNlc3Npb25zUmVzcG9uc2USEwoLZW5kZWRfY291bnQYASABKA0yhAIKD0RlbGl2ZXJ5U2VydmljZRJ7Cg5EZWxpdmVyQmF0Y2hlcxIxLnBhcmxleS5pbnRlcm5hbC5nYXRld2F5LnYxLkRlbGl2ZXJCYXRjaGVzUmVxdWVzdBoyLnBhcmxleS5pbnRlcm5hbC5nYXRld2F5LnYxLkRlbGl2ZXJCYXRjaGVzUmVzcG9uc2UoATABEm4KC0VuZFNlc3Npb25zEi4ucGFybGV5LmludGVybmFsLmdhdGV3YXkudjEuRW5kU2Vzc2lvbnNSZXF1ZXN0Gi8ucGFybGV5LmludGVybmFsLmdhdGV3YXkudjEuRW5kU2Vzc2lvbnNSZXNwb25zZRoEqLsYA2IGcHJvdG8z", [file_buf_validate_validate, file_parley_options_v1_access, file_parley_options_v1_sensitivity]);
+  fileDesc("CjFwYXJsZXkvaW50ZXJuYWwvZ2F0ZXdheS92MS9kZWxpdmVyeV9zZXJ2aWNlLnByb3RvEhpwYXJsZXkuaW50ZXJuYWwuZ2F0ZXdheS52MSKwAQoVRGVsaXZlckJhdGNoZXNSZXF1ZXN0EhQKDGJhdGNoX251bWJlchgBIAEoBBJDCgpkZWxpdmVyaWVzGAIgAygLMiQucGFybGV5LmludGVybmFsLmdhdGV3YXkudjEuRGVsaXZlcnlCCbpIBpIBAxCAAhIiCg9taXNzZWRfdXNlcl9pZHMYAyADKAlCCbpIBpIBAxDoBxIYChBldmVyeWJvZHlfbWlzc2VkGAQgASgIInAKCERlbGl2ZXJ5EhcKD2NvbnZlcnNhdGlvbl9pZBgBIAEoCRI5CgZldmVudHMYAiADKAsyKS5wYXJsZXkuaW50ZXJuYWwuZ2F0ZXdheS52MS5EZWxpdmVyeUV2ZW50EhAKCHVzZXJfaWRzGAMgAygJImIKDURlbGl2ZXJ5RXZlbnQSCwoDc2VxGAEgASgEEhMKBWV2ZW50GAIgASgMQgS4uxgCEhkKEW9yaWdpbl9zZXNzaW9uX2lkGAMgASgJEhQKDHRyYWNlX3BhcmVudBgEIAEoCSJHChZEZWxpdmVyQmF0Y2hlc1Jlc3BvbnNlEhQKDGJhdGNoX251bWJlchgBIAEoBBIXCg9hYnNlbnRfdXNlcl9pZHMYAiADKAkiOQoSRW5kU2Vzc2lvbnNSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkSEgoKZGV2aWNlX2lkcxgCIAMoCSIqChNFbmRTZXNzaW9uc1Jlc3BvbnNlEhMKC2VuZGVkX2NvdW50GAEgASgNMoQCCg9EZWxpdmVyeVNlcnZpY2USewoORGVsaXZlckJhdGNoZXMSMS5wYXJsZXkuaW50ZXJuYWwuZ2F0ZXdheS52MS5EZWxpdmVyQmF0Y2hlc1JlcXVlc3QaMi5wYXJsZXkuaW50ZXJuYWwuZ2F0ZXdheS52MS5EZWxpdmVyQmF0Y2hlc1Jlc3BvbnNlKAEwARJuCgtFbmRTZXNzaW9ucxIuLnBhcmxleS5pbnRlcm5hbC5nYXRld2F5LnYxLkVuZFNlc3Npb25zUmVxdWVzdBovLnBhcmxleS5pbnRlcm5hbC5nYXRld2F5LnYxLkVuZFNlc3Npb25zUmVzcG9uc2UaBKi7GANiBnByb3RvMw", [file_buf_validate_validate, file_parley_options_v1_access, file_parley_options_v1_sensitivity]);
 
 /**
  * One batch.
@@ -31,11 +31,25 @@ export type DeliverBatchesRequest = Message<"parley.internal.gateway.v1.DeliverB
   batchNumber: bigint;
 
   /**
-   * 1 to 256 deliveries.
+   * At most 256 deliveries.
    *
    * @generated from field: repeated parley.internal.gateway.v1.Delivery deliveries = 2;
    */
   deliveries: Delivery[];
+
+  /**
+   * People for whom durable entries were given up before this batch; taken into account before its deliveries.
+   *
+   * @generated from field: repeated string missed_user_ids = 3;
+   */
+  missedUserIds: string[];
+
+  /**
+   * True if entries were given up for more people than can be named: everybody's sessions are caught up.
+   *
+   * @generated from field: bool everybody_missed = 4;
+   */
+  everybodyMissed: boolean;
 };
 
 /**
@@ -209,6 +223,10 @@ export const DeliveryService: GenService<{
    * Delivers batches on one long-lived stream per fan-out instance. Each batch is numbered and acknowledged,
    * after its events were put into every session's queue; a batch that is not acknowledged is given up after
    * 5 seconds, and its people are treated as having no live session. Batches take effect in order.
+   *
+   * Nobody's live session stays without what was given up: the next batch that arrives names the people, and
+   * the gateway catches their sessions up from the inbox. It does the same for all its sessions when a stream
+   * breaks without its caller having ended it: a fan-out that died cannot name anybody.
    *
    * @generated from rpc parley.internal.gateway.v1.DeliveryService.DeliverBatches
    */

@@ -258,6 +258,9 @@ export const AppendService: GenService<{
    * An item is answered after its record is durable, applied and readable. When the stream breaks, the outcome
    * of unanswered items is unknown; callers repeat them. At most 1,024 items may be unanswered per stream.
    *
+   * A change is refused with `FAILED_PRECONDITION` / `CHANGE_OUT_OF_ORDER` when its predecessor is missing, and
+   * with `FAILED_PRECONDITION` / `CHANGE_CONFLICT` when another change is known to have its version.
+   *
    * @generated from rpc parley.internal.message.v1.AppendService.AppendBatches
    */
   appendBatches: {
