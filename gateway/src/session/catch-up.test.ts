@@ -233,7 +233,14 @@ describe("catch-up", () => {
     const { hub } = test.sessions;
     const more = (seq: bigint, positionsComplete: boolean) => ({
       $typeName: "parley.realtime.v1.MorePositions" as const,
-      positions: [{ $typeName: "parley.realtime.v1.Position" as const, conversationId, seq }],
+      positions: [
+        {
+          $typeName: "parley.realtime.v1.Position" as const,
+          conversationId,
+          seq,
+          messageId: 0n,
+        },
+      ],
       positionsComplete,
     });
     assert.equal(hub.catchUps.addPositions(session, more(1n, false)), true);
