@@ -70,12 +70,15 @@ export class CatchUps {
     this.#start(session, new CatchUpWork({ headsWanted: true }), request, true);
   }
 
-  /** Events passed the session by: what it missed is read from the inbox. */
-  startAgain(session: Session): void {
+  /**
+   * Events passed the session by: what it missed is read from the inbox. Resolves when the session is live
+   * again or has ended; at once where it is not live, because whatever it waits for takes this along.
+   */
+  async startAgain(session: Session): Promise<void> {
     if (session.state === "catching-up" && session.catchUp !== undefined) {
       session.catchUp.headsWanted = true;
     } else if (session.state === "live") {
-      this.#start(session, new CatchUpWork({ headsWanted: true }), REPEATED, false);
+      await this.#start(session, new CatchUpWork({ headsWanted: true }), REPEATED, false);
     }
   }
 
@@ -86,12 +89,17 @@ export class CatchUps {
     this.#start(session, work, REPEATED, false);
   }
 
-  #start(session: Session, work: CatchUpWork, request: CatchUpRequest, announced: boolean): void {
+  #start(
+    session: Session,
+    work: CatchUpWork,
+    request: CatchUpRequest,
+    announced: boolean,
+  ): Promise<void> {
     const { announce, catchUp, fail, log } = this.#dependencies;
     session.state = "catching-up";
     session.deadlineMs = 0;
     session.catchUp = work;
-    runCatchUp(session, work, request, catchUp, (skipped) => {
+    return runCatchUp(session, work, request, catchUp, (skipped) => {
       session.catchUp = undefined;
       session.state = "live";
       if (announced) announce(session, skipped);
