@@ -10,12 +10,12 @@ export type Metrics = {
     help: string,
     labels?: readonly L[],
   ): Counter<L>;
-  /** A value that goes up and down. `collect` is called before each reading. */
+  /** A value that goes up and down. `collect` is called before each reading, which waits for it. */
   gauge<const L extends string = never>(
     name: string,
     help: string,
     labels?: readonly L[],
-    collect?: (gauge: Gauge<L>) => void,
+    collect?: (gauge: Gauge<L>) => void | Promise<void>,
   ): Gauge<L>;
   /** A distribution; the name ends with its unit (`_seconds`, `_bytes`). Buckets default to seconds, 0.5 ms to 30 s. */
   histogram<const L extends string = never>(
@@ -62,7 +62,7 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
       name: string,
       help: string,
       labels: readonly L[] = [],
-      collect?: (gauge: Gauge<L>) => void,
+      collect?: (gauge: Gauge<L>) => void | Promise<void>,
     ) {
       const found = known(name, Gauge) as Gauge<L> | undefined;
       if (found !== undefined) return found;
@@ -75,7 +75,7 @@ export function createMetrics(options: { readonly process?: boolean } = {}): Met
           ? {}
           : {
               collect() {
-                collect(this);
+                return collect(this);
               },
             }),
       });

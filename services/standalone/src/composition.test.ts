@@ -60,6 +60,23 @@ it("refuses a directory that another server has open", async () => {
   await assert.rejects(create(), /LogLockedError|another|open/);
 });
 
+it("measures its log, and says that it takes records", async () => {
+  await using server = await create();
+  await server.start();
+  const text = await server.telemetry.metrics.renderMetrics();
+  for (const line of [
+    'parley_log_consumer_lag_records{topic="messages",group="message"} 0',
+    'parley_log_consumer_lag_records{topic="fanout",group="fanout"} 0',
+    "parley_log_waiting_appends 0",
+  ]) {
+    assert.ok(text.includes(line), line);
+  }
+  // The groups' names have been written, and nothing else.
+  assert.match(text, /parley_log_sync_duration_seconds_count [1-9]/);
+  const url = `http://127.0.0.1:${server.address.port}`;
+  assert.match(await (await fetch(`${url}/readyz`)).text(), /"component":"log","serving":true/);
+});
+
 it("makes demo accounts on request, also the second time", async () => {
   const demo = { PARLEY_DEMO: "true", PARLEY_DIRECTORY_ARGON2_MEMORY: "1MiB" };
   for (let round = 0; round < 2; round += 1) {

@@ -5,15 +5,18 @@ import { createDirectoryService } from "@parley/directory/service";
 import { createFanoutService } from "@parley/fanout/service";
 import { createGateway } from "@parley/gateway/service";
 import { createMessageService } from "@parley/message/service";
-import type { Health } from "@parley/platform/health";
 import { createLifecycle, type Lifecycle, type LifecycleStep } from "@parley/platform/lifecycle";
-import type { LogProblem, SegmentLogTuning } from "@parley/platform/log/embedded/options";
+import { createBatchMetrics } from "@parley/platform/log/embedded/batch-metrics";
+import type { SegmentLogTuning } from "@parley/platform/log/embedded/options";
+import { createProblemReport } from "@parley/platform/log/embedded/problem-report";
 import { createSegmentLog } from "@parley/platform/log/embedded/segment-log";
+import { createLogHealth } from "@parley/platform/log/log-health";
+import { createObservedLog } from "@parley/platform/log/observed-log";
 import type { Log } from "@parley/platform/log/port";
 import { createInProcessTransport } from "@parley/platform/rpc/in-process-host";
 import { standardInterceptors } from "@parley/platform/rpc/interceptors/standard";
 import type { Route, Routes } from "@parley/platform/rpc/route";
-import type { LogDestination, Logger } from "@parley/platform/telemetry/logger";
+import type { LogDestination } from "@parley/platform/telemetry/logger";
 import type { SpanSink } from "@parley/platform/telemetry/span-sink";
 import {
   createTelemetry,
@@ -55,10 +58,7 @@ export async function createStandalone(
   const lifecycle = createLifecycle({ log: telemetry.log });
   lifecycle.use("telemetry", telemetry);
   try {
-    const log = lifecycle.use(
-      "log",
-      await openLog(config, overrides, { log: telemetry.log, health: lifecycle.health }),
-    );
+    const log = lifecycle.use("log", await openLog(config, overrides, { telemetry, lifecycle }));
     const gateway = await wire(config, { telemetry, lifecycle, log });
     let demoAccounts: readonly DemoAccount[] = [];
     return {
@@ -205,20 +205,19 @@ function openTelemetry(config: StandaloneConfig, overrides: StandaloneOverrides)
   });
 }
 
-function openLog(
+async function openLog(
   config: StandaloneConfig,
   overrides: StandaloneOverrides,
-  { log, health }: { readonly log: Logger; readonly health: Health },
+  { telemetry, lifecycle }: Pick<Parts, "telemetry" | "lifecycle">,
 ): Promise<Log> {
-  return createSegmentLog({
+  const { log, metrics } = telemetry;
+  const health = createLogHealth({ health: lifecycle.health });
+  const segments = await createSegmentLog({
     ...overrides.log,
     directory: config.logDirectory,
     partitionCount: config.partitionCount,
-    onProblem: ({ kind, message, ...fields }: LogProblem) => {
-      if (kind === "torn-tail-cut") log.warn({ problem: kind, ...fields }, message);
-      else log.error({ problem: kind, ...fields }, message);
-      // Nothing can be acknowledged any more: whoever balances load should know, and an operator act.
-      if (kind === "write-failed") health.set("log", false, message);
-    },
+    onProblem: createProblemReport({ log, health }),
+    onBatchWritten: createBatchMetrics(metrics),
   });
+  return createObservedLog(segments, { metrics, health });
 }

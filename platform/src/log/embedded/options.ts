@@ -29,6 +29,16 @@ export type LogProblem =
       readonly pauseMs: number;
     };
 
+/** A batch that is on disk, as figures. */
+export type WrittenBatch = {
+  /** Records in it; 0 when it holds only committed offsets or names. */
+  readonly records: number;
+  /** In the file, framing included. */
+  readonly bytes: number;
+  /** Time of its sync, in ms; the write before it is not counted. */
+  readonly syncMs: number;
+};
+
 export type SegmentLogOptions = {
   /** Directory of this log alone; created if missing. One process at a time opens it. */
   readonly directory: string;
@@ -36,6 +46,8 @@ export type SegmentLogOptions = {
   readonly partitionCount: number;
   /** Called for every problem; must not throw. */
   readonly onProblem: (problem: LogProblem) => void;
+  /** Called after every batch that reached the disk; must be cheap and must not throw. */
+  readonly onBatchWritten?: (batch: WrittenBatch) => void;
   /** Groups that no longer exist: forgotten on open, so that they no longer hold retention back. */
   readonly forgottenGroups?: readonly string[];
 } & Partial<SegmentLogTuning>;

@@ -143,16 +143,20 @@ class GroupCommitWriter implements Writer {
     const position = active.size;
     const bytes = encoder.finish(active, position);
     await active.file.append(bytes);
+    const syncStartMs = performance.now();
     await active.file.dataSync();
+    const syncMs = performance.now() - syncStartMs;
 
     this.#hasWritten = true;
-    active.size += bytes.byteLength;
-    active.index.addBatch(position, bytes.byteLength);
+    const { byteLength } = bytes;
+    active.size += byteLength;
+    active.index.addBatch(position, byteLength);
     for (const { subscription, partition, offset } of commits) {
       subscription.persisted[partition] = offset;
     }
     this.#inFlight = undefined;
     if (batch !== undefined) this.#publish(batch);
+    settings.onBatchWritten?.({ records: batch?.records.length ?? 0, bytes: byteLength, syncMs });
   }
 
   /** The batch is on disk: consumers may see it, and those who wait for it are answered. */
