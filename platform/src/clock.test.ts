@@ -11,6 +11,20 @@ test("a manual clock stands still until it is advanced", () => {
   assert.equal(clock.nowMs(), 900);
 });
 
+test("monotone time and timers do not notice that the clock is set", () => {
+  const clock = createManualClock(1000);
+  const startMs = clock.monotoneMs();
+  const ran: number[] = [];
+  clock.setTimer(10, () => ran.push(clock.nowMs()));
+  clock.set(1_000_000);
+  clock.advance(9);
+  assert.deepEqual(ran, []);
+  clock.set(-1_000_000);
+  clock.advance(1);
+  assert.deepEqual(ran, [-999_999]);
+  assert.equal(clock.monotoneMs() - startMs, 10);
+});
+
 test("timers run in order of due time, then of setting, each at its own time", () => {
   const clock = createManualClock(0);
   const ran: string[] = [];
@@ -48,6 +62,8 @@ test("a canceled or disposed timer does not run", () => {
 
 test("the system's clock is the system's, and its timers fire once", async () => {
   assert.ok(Math.abs(systemClock.nowMs() - Date.now()) < 1000);
+  const beforeMs = systemClock.monotoneMs();
+  assert.ok(systemClock.monotoneMs() >= beforeMs);
   systemClock.setTimer(0, () => assert.fail("canceled")).cancel();
   // The timer does not keep the process alive, so something else must.
   const alive = setTimeout(() => undefined, 5000);

@@ -1,8 +1,13 @@
 /** Time as a dependency, so that everything that waits or expires can be tested without waiting. */
 
 export type Clock = {
-  /** Milliseconds since the Unix epoch. May go back when the system's clock is set. */
+  /** Milliseconds since the Unix epoch. May go back or leap when the system's clock is set: for times to show or keep. */
   nowMs(): number;
+  /**
+   * Milliseconds since some moment, at the same pace, whatever the system's clock is set to; never goes back. For how
+   * long ago something was; means nothing outside this process.
+   */
+  monotoneMs(): number;
 };
 
 /** A timer that has been set; disposing it before it fires cancels it. */
@@ -17,6 +22,7 @@ export type TimerClock = Clock & {
 /** The system's clock. */
 export const systemClock: TimerClock = {
   nowMs: () => Date.now(),
+  monotoneMs: () => performance.now(),
   setTimer(ms, fn) {
     const handle = setTimeout(fn, ms);
     handle.unref();
@@ -29,7 +35,7 @@ export const systemClock: TimerClock = {
 export type ManualClock = TimerClock & {
   /** Moves time on by `ms` and runs every timer that falls due, in order of due time, at its due time. */
   advance(ms: number): void;
-  /** Sets the time without running timers: a clock that was set, possibly back. */
+  /** Sets the time, possibly back, as an operator does: monotone time and timers do not notice. */
   set(nowMs: number): void;
   /** Timers that are waiting. */
   readonly timerCount: number;
@@ -37,7 +43,9 @@ export type ManualClock = TimerClock & {
 
 /** Creates a manual clock that starts at `startMs` (default 2025-01-01T00:00:00Z). */
 export function createManualClock(startMs = Date.UTC(2025, 0, 1)): ManualClock {
-  let nowMs = startMs;
+  let monotoneMs = 0;
+  // What the time of day is ahead of monotone time.
+  let offsetMs = startMs;
   let order = 0;
   const timers = new Set<{ dueMs: number; order: number; fn: () => void }>();
 
@@ -55,24 +63,25 @@ export function createManualClock(startMs = Date.UTC(2025, 0, 1)): ManualClock {
   };
 
   return {
-    nowMs: () => nowMs,
+    nowMs: () => monotoneMs + offsetMs,
+    monotoneMs: () => monotoneMs,
     setTimer(ms, fn) {
-      const timer = { dueMs: nowMs + Math.max(0, ms), order: order++, fn };
+      const timer = { dueMs: monotoneMs + Math.max(0, ms), order: order++, fn };
       timers.add(timer);
       const cancel = () => void timers.delete(timer);
       return { cancel, [Symbol.dispose]: cancel };
     },
     advance(ms) {
-      const untilMs = nowMs + ms;
+      const untilMs = monotoneMs + ms;
       for (let timer = nextDue(untilMs); timer !== undefined; timer = nextDue(untilMs)) {
         timers.delete(timer);
-        nowMs = Math.max(nowMs, timer.dueMs);
+        monotoneMs = Math.max(monotoneMs, timer.dueMs);
         timer.fn();
       }
-      nowMs = untilMs;
+      monotoneMs = untilMs;
     },
     set(value) {
-      nowMs = value;
+      offsetMs = value - monotoneMs;
     },
     get timerCount() {
       return timers.size;

@@ -8,7 +8,7 @@ export type RateLimiterOptions = {
   readonly burst: number;
   /** Keys that are remembered; the one not used for longest is forgotten first, as if it were full again. */
   readonly keysMax: number;
-  readonly clock: Clock;
+  readonly clock: Pick<Clock, "monotoneMs">;
 };
 
 export type RateLimitDecision =
@@ -29,7 +29,7 @@ type Bucket = { tokens: number; refilledMs: number };
 
 const OK: RateLimitDecision = { ok: true };
 
-/** Creates a limiter. A clock that goes back never adds or removes tokens. */
+/** Creates a limiter. Setting the system's clock neither adds nor removes tokens. */
 export function createRateLimiter(options: RateLimiterOptions): RateLimiter {
   const { ratePerSecond, burst, keysMax, clock } = options;
   if (!(ratePerSecond > 0 && burst > 0 && keysMax > 0)) {
@@ -43,8 +43,10 @@ export function createRateLimiter(options: RateLimiterOptions): RateLimiter {
     if (known !== undefined) {
       buckets.delete(key);
       buckets.set(key, known);
-      const elapsedMs = Math.max(0, nowMs - known.refilledMs);
-      known.tokens = Math.min(burst, known.tokens + (elapsedMs * ratePerSecond) / 1000);
+      known.tokens = Math.min(
+        burst,
+        known.tokens + ((nowMs - known.refilledMs) * ratePerSecond) / 1000,
+      );
       known.refilledMs = nowMs;
       return known;
     }
@@ -56,7 +58,7 @@ export function createRateLimiter(options: RateLimiterOptions): RateLimiter {
 
   return {
     take(key, cost = 1) {
-      const bucket = touch(key, clock.nowMs());
+      const bucket = touch(key, clock.monotoneMs());
       if (bucket.tokens >= cost) {
         bucket.tokens -= cost;
         return OK;

@@ -228,6 +228,14 @@ export function runSessionRegistryContract(
       assert.deepEqual(await lookUp(fixture, "ann"), []);
     });
 
+    it("takes nobody out because the clock leaps", async () => {
+      await using fixture = await create();
+      await fixture.registry.record(WEST, [session("s1", "ann")]);
+      fixture.clock.set(fixture.clock.nowMs() + 3_600_000);
+      await pass(fixture, SWEEP_INTERVAL_MS);
+      assert.deepEqual(await lookUp(fixture, "ann"), ["west: ann"]);
+    });
+
     it("is bounded: what does not fit is refused, and what is known stays", async () => {
       await using fixture = await create({ sessionsMax: 2 });
       const { registry } = fixture;

@@ -8,9 +8,9 @@
  */
 import { createBackoff } from "@parley/platform/async/backoff";
 import { systemClock, type Timer, type TimerClock } from "@parley/platform/clock";
+import { createLmdbCommit, type LmdbCommit, openLmdb } from "@parley/platform/storage/lmdb";
 import type { RootDatabase } from "lmdb";
 import type { LastSeenStore } from "../ports.ts";
-import { createLmdbCommit, type LmdbCommit, openLmdb } from "./lmdb-commit.ts";
 
 export type LmdbLastSeenStoreOptions = {
   /** Directory of this store alone; created if missing. */
@@ -164,7 +164,7 @@ class LmdbLastSeenStore implements LastSeenStore {
 
 function openRoot(directory: string): RootDatabase<Buffer, string> {
   try {
-    return openLmdb(directory);
+    return openLmdb<string>(directory, { keys: "text" });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new LastSeenOpenError(

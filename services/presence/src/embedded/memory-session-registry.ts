@@ -1,7 +1,6 @@
 /** The session registry of one process: everything in memory, nothing per session but one object. */
 import type { Clock } from "@parley/platform/clock";
 import { createExpiryWheel, type Expiring } from "../domain/expiry-wheel.ts";
-import { createMonotoneTime } from "../domain/monotone-time.ts";
 import {
   LAST_SEEN_INTERVAL_MS,
   OFFLINE_AFTER_MS,
@@ -65,7 +64,6 @@ const LAST_SEEN_SWEEPS = LAST_SEEN_INTERVAL_MS / SWEEP_INTERVAL_MS;
 
 class MemorySessionRegistry implements SessionRegistry {
   readonly #options: MemorySessionRegistryOptions;
-  readonly #time = createMonotoneTime();
   readonly #wheel = createExpiryWheel<Session>({
     widthMs: SWEEP_INTERVAL_MS,
     horizonMs: OFFLINE_AFTER_MS,
@@ -194,7 +192,7 @@ class MemorySessionRegistry implements SessionRegistry {
   }
 
   #nowMs(): number {
-    return this.#time.at(this.#options.clock.nowMs());
+    return this.#options.clock.monotoneMs();
   }
 
   #addGateway({ gatewayId, gatewayAddress }: Gateway): GatewayEntry {
