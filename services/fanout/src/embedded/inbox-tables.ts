@@ -1,6 +1,7 @@
 /** The tables of the LMDB file; what lies in them is drawn in `inbox-encoding.ts`. */
 import type { LogIdentity } from "@parley/platform/log/port";
-import type { Database } from "lmdb";
+import { createLmdbCommit, openLmdb } from "@parley/platform/storage/lmdb";
+import type { Database, RootDatabase } from "lmdb";
 import type { LogPlace } from "../ports.ts";
 import {
   decodeHead,
@@ -16,7 +17,7 @@ import {
   type StoredHead,
   type StoredRow,
 } from "./inbox-encoding.ts";
-import { createLmdbCommit, openLmdb } from "./lmdb-commit.ts";
+
 import type { Unwritten } from "./unwritten.ts";
 
 export type InboxTables = {
@@ -104,9 +105,9 @@ export function openInboxTables(directory: string): InboxTables {
   };
 }
 
-function openRoot(directory: string): ReturnType<typeof openLmdb> {
+function openRoot(directory: string): RootDatabase<Buffer, string> {
   try {
-    return openLmdb(directory);
+    return openLmdb<string>(directory, { keys: "text" });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new InboxOpenError(
