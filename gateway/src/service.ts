@@ -184,7 +184,7 @@ async function wire(config: GatewayConfig, dependencies: GatewayDependencies) {
   });
   const { hub } = sessions;
   const { tracer } = telemetry;
-  const routes = createInternalRoutes({ hub, writer, tracer, deviceChecks });
+  const routes = createInternalRoutes({ hub, writer, tracer, deviceChecks, transports });
   return { sessions, listener, webSockets, routes };
 }
 

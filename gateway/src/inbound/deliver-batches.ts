@@ -9,24 +9,39 @@ import type { Tracer } from "@parley/platform/telemetry/tracer";
 import { EventFrame } from "../outbound/event-frame.ts";
 import type { TurnWriter } from "../outbound/turn-writer.ts";
 import type { Hub } from "../session/hub.ts";
+import type { Missed } from "./deliver-batches-missed.ts";
 
 export type DeliverBatchesDependencies = {
   readonly hub: Pick<Hub, "sessions" | "deliver">;
+  /** Told of whom events passed by. */
+  readonly missed: Missed;
   readonly writer: Pick<TurnWriter, "afterTurn">;
   readonly tracer: Tracer;
 };
 
 export function createDeliverBatches(dependencies: DeliverBatchesDependencies) {
+  const { missed } = dependencies;
   return async function* (requests: AsyncIterable<DeliverBatchesRequest>) {
     let expected = 1n;
-    for await (const { batchNumber, deliveries } of requests) {
-      if (batchNumber !== expected) {
-        throw invalidArgument("batch_number", `Batch ${expected} was expected.`);
+    let complete = false;
+    try {
+      for await (const request of requests) {
+        const { batchNumber, deliveries } = request;
+        if (batchNumber !== expected) {
+          throw invalidArgument("batch_number", `Batch ${expected} was expected.`);
+        }
+        expected++;
+        // Before the deliveries, which then come in their place of what is read again.
+        if (request.everybodyMissed) missed.everybody();
+        else missed.people(request.missedUserIds);
+        const absent = new Set<string>();
+        for (const delivery of deliveries) deliver(delivery, absent, dependencies);
+        yield { batchNumber, absentUserIds: [...absent] };
       }
-      expected++;
-      const absent = new Set<string>();
-      for (const delivery of deliveries) deliver(delivery, absent, dependencies);
-      yield { batchNumber, absentUserIds: [...absent] };
+      complete = true;
+    } finally {
+      // Fan-out ends a stream only when it owes nobody anything. What it owed else may have died with it.
+      if (!complete) missed.everybody();
     }
   };
 }

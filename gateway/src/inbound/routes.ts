@@ -1,8 +1,9 @@
 /** What the gateway serves, and where each public service lives. */
-import type { Transport } from "@connectrpc/connect";
+import { createClient, type Transport } from "@connectrpc/connect";
 import { AccountService } from "@parley/gen/parley/account/v1/account_service_pb";
 import { ContactService } from "@parley/gen/parley/contact/v1/contact_service_pb";
 import { ConversationService } from "@parley/gen/parley/conversation/v1/conversation_service_pb";
+import { FanoutService } from "@parley/gen/parley/internal/fanout/v1/fanout_service_pb";
 import { DeliveryService } from "@parley/gen/parley/internal/gateway/v1/delivery_service_pb";
 import { InboxService } from "@parley/gen/parley/message/v1/inbox_service_pb";
 import { MessageService } from "@parley/gen/parley/message/v1/message_service_pb";
@@ -16,8 +17,10 @@ import { defineRoute, type Routes } from "@parley/platform/rpc/route";
 import type { DeviceChecks } from "../session/device-checks.ts";
 import { createConnect } from "./connect.ts";
 import { createDeliverBatches, type DeliverBatchesDependencies } from "./deliver-batches.ts";
+import { createMissed } from "./deliver-batches-missed.ts";
 import { createEndSessions } from "./end-sessions.ts";
 import { type ForwardDependencies, forward } from "./forwarder.ts";
+import { asGateway } from "./gateway-caller.ts";
 import { createGetServerInfo, type ServerInfo } from "./get-server-info.ts";
 import { createGetStatus } from "./get-status.ts";
 import { createPoll } from "./poll.ts";
@@ -65,16 +68,20 @@ export function createPublicRoutes(dependencies: PublicRoutesDependencies): Rout
   ];
 }
 
-export type InternalRoutesDependencies = DeliverBatchesDependencies & {
+export type InternalRoutesDependencies = Omit<DeliverBatchesDependencies, "missed"> & {
   readonly hub: RealtimeDependencies["hub"];
+  readonly transports: Pick<ServiceTransports, "fanout">;
   readonly deviceChecks: DeviceChecks;
 };
 
 /** For fan-out. */
 export function createInternalRoutes(dependencies: InternalRoutesDependencies): Routes {
+  const { hub, transports } = dependencies;
+  const fanout = createClient(FanoutService, asGateway(transports.fanout));
+  const missed = createMissed({ hub, fanout });
   return [
     defineRoute(DeliveryService, {
-      deliverBatches: createDeliverBatches(dependencies),
+      deliverBatches: createDeliverBatches({ ...dependencies, missed }),
       endSessions: createEndSessions(dependencies),
     }),
   ];

@@ -24,6 +24,9 @@ const MESSAGES_DEFAULT = 50;
 /** A session that knows its positions is owed everything: nothing is left out. */
 const REPEATED: CatchUpRequest = { claimed: new Map(), messagesMax: Number.POSITIVE_INFINITY };
 
+/** Runs a catch-up now or later, and settles as it does. */
+export type InTurn = (run: () => Promise<void>) => Promise<void>;
+
 type Positions = { readonly claimed: Map<string, number>; readonly messagesMax: number };
 
 export class CatchUps {
@@ -57,7 +60,7 @@ export class CatchUps {
       this.#dependencies.breach(session, `More than ${SESSION_POSITIONS_MAX} positions came.`);
       return true;
     }
-    session.deadlineMs = this.#dependencies.catchUp.clock.nowMs() + OPEN_MS_MAX;
+    session.deadlineMs = this.#dependencies.catchUp.clock.monotoneMs() + OPEN_MS_MAX;
     if (more.positionsComplete) this.startFirst(session);
     return true;
   }
@@ -71,14 +74,14 @@ export class CatchUps {
   }
 
   /**
-   * Events passed the session by: what it missed is read from the inbox. Resolves when the session is live
-   * again or has ended; at once where it is not live, because whatever it waits for takes this along.
+   * Events passed the session by: what it missed is read from the inbox, when `inTurn` says, and live events
+   * take their place behind it from now on.
    */
-  async startAgain(session: Session): Promise<void> {
+  startAgain(session: Session, inTurn?: InTurn): void {
     if (session.state === "catching-up" && session.catchUp !== undefined) {
       session.catchUp.headsWanted = true;
     } else if (session.state === "live") {
-      await this.#start(session, new CatchUpWork({ headsWanted: true }), REPEATED, false);
+      this.#start(session, new CatchUpWork({ headsWanted: true }), REPEATED, false, inTurn);
     }
   }
 
@@ -94,19 +97,23 @@ export class CatchUps {
     work: CatchUpWork,
     request: CatchUpRequest,
     announced: boolean,
-  ): Promise<void> {
+    inTurn: InTurn = (run) => run(),
+  ): void {
     const { announce, catchUp, fail, log } = this.#dependencies;
     session.state = "catching-up";
     session.deadlineMs = 0;
     session.catchUp = work;
-    return runCatchUp(session, work, request, catchUp, (skipped) => {
+    const onCaughtUp = (skipped: SkippedRange[]) => {
       session.catchUp = undefined;
       session.state = "live";
       if (announced) announce(session, skipped);
-    }).catch((error: unknown) => {
-      if (session.ended) return;
-      log.warn({ error }, "A session could not be caught up.");
-      fail(session);
-    });
+    };
+    inTurn(() => runCatchUp(session, work, request, catchUp, onCaughtUp)).catch(
+      (error: unknown) => {
+        if (session.ended) return;
+        log.warn({ error }, "A session could not be caught up.");
+        fail(session);
+      },
+    );
   }
 }
