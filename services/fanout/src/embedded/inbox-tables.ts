@@ -1,6 +1,6 @@
 /** The tables of the LMDB file; what lies in them is drawn in `inbox-encoding.ts`. */
 import type { LogIdentity } from "@parley/platform/log/port";
-import { createLmdbCommit, openLmdb } from "@parley/platform/storage/lmdb";
+import { createLmdbCommit, openLmdb } from "@parley/platform/storage/embedded/lmdb";
 import type { Database, RootDatabase } from "lmdb";
 import type { LogPlace } from "../ports.ts";
 import {

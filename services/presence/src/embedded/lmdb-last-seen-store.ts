@@ -8,7 +8,11 @@
  */
 import { createBackoff } from "@parley/platform/async/backoff";
 import { systemClock, type Timer, type TimerClock } from "@parley/platform/clock";
-import { createLmdbCommit, type LmdbCommit, openLmdb } from "@parley/platform/storage/lmdb";
+import {
+  createLmdbCommit,
+  type LmdbCommit,
+  openLmdb,
+} from "@parley/platform/storage/embedded/lmdb";
 import type { RootDatabase } from "lmdb";
 import type { LastSeenStore } from "../ports.ts";
 
