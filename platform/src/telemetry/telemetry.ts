@@ -42,10 +42,11 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
           format: options.logFormat,
           destination: logDestination,
         });
-  const tracer = createTracer(serviceName, options.tracing);
+  const metrics = createMetrics({ process: options.processMetrics === true });
+  const tracer = createTracer(serviceName, options.tracing, { log, metrics });
   return {
     log,
-    metrics: createMetrics({ process: options.processMetrics === true }),
+    metrics,
     tracer,
     showPersonal: options.showPersonal,
     [Symbol.asyncDispose]: () => tracer[Symbol.asyncDispose](),

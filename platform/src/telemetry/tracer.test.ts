@@ -3,6 +3,8 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
+import { createSilentLogger } from "./logger.ts";
+import { createMetrics } from "./metrics.ts";
 import { createMemorySpanSink } from "./span-sink.ts";
 import { currentTraceParent, parseTraceParent } from "./trace-context.ts";
 import { createTracer, noopTracer } from "./tracer.ts";
@@ -10,9 +12,11 @@ import { createTracer, noopTracer } from "./tracer.ts";
 const REMOTE_TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 const REMOTE_SPAN = "00f067aa0ba902b7";
 
+const reports = { log: createSilentLogger(), metrics: createMetrics() };
+
 function createRig(sampleRatio = 1) {
   const sink = createMemorySpanSink();
-  return { sink, tracer: createTracer("test", { sampleRatio, sink }) };
+  return { sink, tracer: createTracer("test", { sampleRatio, sink }, reports) };
 }
 
 test("spans inside one another are a trace", async () => {
@@ -105,7 +109,7 @@ test("spans reach an OTLP collector when the tracer is disposed of", async () =>
   }).listen(0, "127.0.0.1");
   await once(collector, "listening");
   const otlpEndpoint = `http://127.0.0.1:${(collector.address() as AddressInfo).port}/`;
-  const tracer = createTracer("exporter", { sampleRatio: 1, otlpEndpoint });
+  const tracer = createTracer("exporter", { sampleRatio: 1, otlpEndpoint }, reports);
   tracer.withSpan("exported", {}, () => undefined);
   await tracer[Symbol.asyncDispose]();
   const { path, body } = await received.promise;

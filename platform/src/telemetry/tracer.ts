@@ -7,14 +7,10 @@ import {
   TraceFlags,
   trace,
 } from "@opentelemetry/api";
-import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { resourceFromAttributes } from "@opentelemetry/resources";
-import {
-  AlwaysOnSampler,
-  BatchSpanProcessor,
-  type SpanProcessor,
-  TracerProvider,
-} from "@opentelemetry/sdk-trace";
+import { AlwaysOnSampler, type SpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
+import type { Logger } from "./logger.ts";
+import type { Metrics } from "./metrics.ts";
 import { type SpanSink, sinkProcessor } from "./span-sink.ts";
 import {
   currentTraceContext,
@@ -24,6 +20,7 @@ import {
   runWithTraceContext,
   type TraceContext,
 } from "./trace-context.ts";
+import { createTraceExporter } from "./trace-exporter.ts";
 
 export type AttributeValue = string | number | boolean;
 export type Attributes = Readonly<Record<string, AttributeValue>>;
@@ -69,8 +66,8 @@ export type TracingOptions = {
   readonly sink?: SpanSink | undefined;
 };
 
-/** Spans that wait for the collector; more are dropped, because a slow collector must not cost memory. */
-const EXPORT_QUEUE_SPANS_MAX = 4096;
+/** Where it is told that a collector does not take spans. */
+export type TracingReports = { readonly log: Logger; readonly metrics: Metrics };
 
 const NOOP_SPAN: Span = {
   traceParent: undefined,
@@ -104,8 +101,9 @@ const UNSAMPLED: TraceContext = {
 export function createTracer(
   serviceName: string,
   options: TracingOptions | undefined,
+  reports: TracingReports,
 ): Tracer & AsyncDisposable {
-  const processors = options === undefined ? [] : processorsOf(options);
+  const processors = options === undefined ? [] : processorsOf(options, reports);
   if (options === undefined || processors.length === 0) {
     return { ...noopTracer, [Symbol.asyncDispose]: () => Promise.resolve() };
   }
@@ -155,17 +153,10 @@ const SPAN_KINDS = {
   consumer: SpanKind.CONSUMER,
 };
 
-function processorsOf(options: TracingOptions): SpanProcessor[] {
+function processorsOf(options: TracingOptions, reports: TracingReports): SpanProcessor[] {
   const processors: SpanProcessor[] = [];
-  if (options.otlpEndpoint !== undefined) {
-    const url = `${options.otlpEndpoint.replace(/\/+$/, "")}/v1/traces`;
-    processors.push(
-      new BatchSpanProcessor({
-        exporter: new OTLPTraceExporter({ url }),
-        maxQueueSize: EXPORT_QUEUE_SPANS_MAX,
-      }),
-    );
-  }
+  const { otlpEndpoint: endpoint } = options;
+  if (endpoint !== undefined) processors.push(createTraceExporter({ endpoint, ...reports }));
   if (options.sink !== undefined) processors.push(sinkProcessor(options.sink));
   return processors;
 }
