@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createHealth } from "./health.ts";
+import { createHealth, renderHealth } from "./health.ts";
 
 test("the whole serves while every component does", () => {
   const health = createHealth();
@@ -33,4 +33,20 @@ test("watchers hear of changes only, until they are disposed of", () => {
   watch[Symbol.dispose]();
   health.set("a", true);
   assert.equal(changes, 4);
+});
+
+test("what /readyz answers is JSON, one component per line, and begins with what is wrong", () => {
+  const health = createHealth();
+  assert.deepEqual(JSON.parse(renderHealth(health)), { serving: true, components: [] });
+  health.set("gateway", true);
+  health.set("log", false, 'The disk is full.\nReally "full".');
+  const text = renderHealth(health);
+  assert.deepEqual(text.split("\n"), [
+    '{"serving":false,"components":[',
+    '{"component":"log","serving":false,"reason":"The disk is full.\\nReally \\"full\\"."},',
+    '{"component":"gateway","serving":true,"reason":""}',
+    "]}",
+    "",
+  ]);
+  assert.equal(JSON.parse(text).components.length, 2);
 });

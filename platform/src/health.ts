@@ -52,3 +52,15 @@ export function createHealth(): Health {
     },
   };
 }
+
+/**
+ * What `/readyz` answers: JSON with one component per line, those that do not serve first, so that whoever
+ * reads it in a terminal sees what is wrong and why without a tool.
+ */
+export function renderHealth(health: Pick<Health, "serving" | "snapshot">): string {
+  const components = health.snapshot().toSorted((a, b) => Number(a.serving) - Number(b.serving));
+  const lines = components.map(({ component, serving, reason }) =>
+    JSON.stringify({ component, serving, reason }),
+  );
+  return `{"serving":${health.serving},"components":[\n${lines.join(",\n")}\n]}\n`;
+}

@@ -1,5 +1,5 @@
 /** What operators and orchestrators ask over plain HTTP. */
-import type { Health } from "@parley/platform/health";
+import { type Health, renderHealth } from "@parley/platform/health";
 import { bearerToken, secretsEqual } from "@parley/platform/rpc/access";
 import type { EdgeRequest, EdgeResponse } from "@parley/platform/rpc/edge-host";
 import type { Telemetry } from "@parley/platform/telemetry/telemetry";
@@ -40,12 +40,9 @@ export function createHttpPages(dependencies: HttpPagesDependencies): HttpPages 
       case "/healthz":
         sendText(response, 200, "ok\n");
         return true;
-      case "/readyz": {
-        const components = health.snapshot();
-        const body = JSON.stringify({ serving: health.serving, components });
-        sendText(response, health.serving ? 200 : 503, `${body}\n`, "application/json");
+      case "/readyz":
+        sendText(response, health.serving ? 200 : 503, renderHealth(health), "application/json");
         return true;
-      }
       case "/metrics":
         if (mayReadMetrics(request)) void sendMetrics(response);
         else sendText(response, 403, "Metrics need the operator's token.\n");
