@@ -14,19 +14,24 @@ const roots = ["platform", "gateway", "services", "clients", "test"];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { tally: { type: "string" }, concurrency: { type: "string", default: "2" } },
+  options: {
+    tally: { type: "string" },
+    concurrency: { type: "string", default: "2" },
+    /** Only what needs engines, instead of only what does not. */
+    engines: { type: "boolean", default: false },
+  },
 });
 
-const skipped = ["test/engines/", "test/browser/", "test/faults/"]; // they need engines or a browser, and have scripts of their own
+const skipped = ["test/browser/"]; // they need a browser, and have a script of their own
 const globs = (positionals.length > 0 ? positionals : roots).flatMap((root) =>
   root.endsWith(".ts") ? [root] : [`${root}/**/*.test.ts`],
 );
 
 const files = globs
   .flatMap((glob) => globSync(glob, { exclude: (name) => name === "node_modules" }))
-  .filter(
-    (file) => !file.includes("node_modules") && !skipped.some((prefix) => file.startsWith(prefix)),
-  )
+  .filter((file) => !file.includes("node_modules"))
+  .filter((file) => !skipped.some((prefix) => file.startsWith(prefix)))
+  .filter((file) => file.endsWith(".engine.test.ts") === values.engines)
   .sort();
 
 const counts = join(tmpdir(), `parley-tests-${process.pid}.json`);
@@ -34,6 +39,7 @@ const result = spawnSync(
   process.execPath,
   [
     "--disable-warning=ExperimentalWarning", // node:sqlite
+    "--disable-warning=TimeoutNegativeWarning", // kafkajs asks for timers in the past, which fire at once
     "--test",
     `--test-concurrency=${values.concurrency}`,
     "--test-timeout=600000",
