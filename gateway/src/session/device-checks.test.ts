@@ -39,6 +39,15 @@ describe("device checks", () => {
     assert.equal(questions.length, 2);
   });
 
+  it("ask anew where only a present answer will do, and remember that one", async () => {
+    const { questions, revoked, checks } = start();
+    assert.equal(await checks.isRevoked("a"), false);
+    revoked.add("a");
+    assert.equal(await checks.isRevokedNow("a"), true);
+    assert.equal(await checks.isRevoked("a"), true);
+    assert.equal(questions.length, 2);
+  });
+
   it("do not keep an answer that was on its way when something was signed out", async () => {
     const { questions, revoked, checks } = start();
     const asked = checks.isRevoked("a");

@@ -6,6 +6,8 @@ import type { Clock } from "@parley/platform/clock";
 export type DeviceChecks = {
   /** True if the device is revoked or unknown. Rejects when the directory does not answer. */
   isRevoked(deviceId: string): Promise<boolean>;
+  /** The same, and never an answer from before the question. */
+  isRevokedNow(deviceId: string): Promise<boolean>;
   /** The revoked ones among many devices, asked now. */
   revokedAmong(deviceIds: readonly string[]): Promise<string[]>;
   /** Forgets every answer: something was signed out, or may have been. */
@@ -39,7 +41,7 @@ export function createDeviceChecks(options: {
 
   const ask = async (asked: Map<string, PromiseWithResolvers<boolean>>) => {
     asking = undefined;
-    const askedMs = clock.nowMs();
+    const askedMs = clock.monotoneMs();
     const kept = answers;
     try {
       const revoked = new Set(await revokedAmong([...asked.keys()]));
@@ -53,25 +55,30 @@ export function createDeviceChecks(options: {
     }
   };
 
+  const isRevokedNow = (deviceId: string): Promise<boolean> => {
+    if (asking === undefined) {
+      const asked = new Map<string, PromiseWithResolvers<boolean>>();
+      asking = asked;
+      // Calls of one turn of the event loop are one question.
+      setImmediate(() => void ask(asked));
+    }
+    let question = asking.get(deviceId);
+    if (question === undefined) {
+      question = Promise.withResolvers<boolean>();
+      asking.set(deviceId, question);
+    }
+    return question.promise;
+  };
+
   return {
     isRevoked(deviceId) {
       const known = answers.get(deviceId);
-      if (known !== undefined && clock.nowMs() - known.askedMs < ANSWER_MS_MAX) {
+      if (known !== undefined && clock.monotoneMs() - known.askedMs < ANSWER_MS_MAX) {
         return Promise.resolve(known.revoked);
       }
-      if (asking === undefined) {
-        const asked = new Map<string, PromiseWithResolvers<boolean>>();
-        asking = asked;
-        // Calls of one turn of the event loop are one question.
-        setImmediate(() => void ask(asked));
-      }
-      let question = asking.get(deviceId);
-      if (question === undefined) {
-        question = Promise.withResolvers<boolean>();
-        asking.set(deviceId, question);
-      }
-      return question.promise;
+      return isRevokedNow(deviceId);
     },
+    isRevokedNow,
     revokedAmong,
     forget() {
       // A new map, so that a question that is on its way does not put an old answer back.

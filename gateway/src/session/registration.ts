@@ -25,6 +25,8 @@ export type RegistrationDependencies = {
 
 /** Sessions of one request, as the contract says. */
 const SESSIONS_PER_REQUEST_MAX = 1000;
+/** What `age_ms` can hold. */
+const AGE_MS_MAX = 2 ** 32 - 1;
 /** Removals that wait for a registry that does not answer; it forgets silent sessions by itself. */
 const REMOVALS_WAITING_MAX = 50_000;
 
@@ -36,7 +38,10 @@ export class Registration {
   #leaving: string[] = [];
   #scheduled = false;
   #ticking = false;
-  #working = new Set<Promise<void>>();
+  #closed = false;
+  readonly #working = new Set<Promise<void>>();
+  /** Heartbeats on their way: they name sessions that may end before the registry has read them. */
+  readonly #recording = new Set<Promise<unknown>>();
 
   constructor(dependencies: RegistrationDependencies) {
     this.#dependencies = dependencies;
@@ -50,7 +55,7 @@ export class Registration {
     return done.promise;
   }
 
-  /** Takes a session out, some time soon. */
+  /** Takes a session out: in this turn of the event loop, behind the heartbeats that still name it. */
   leave(session: Session): void {
     if (this.#leaving.length < REMOVALS_WAITING_MAX) this.#leaving.push(session.id);
     this.#schedule();
@@ -85,9 +90,10 @@ export class Registration {
     return lost;
   }
 
-  /** Resolves when what was begun has been answered; then takes all sessions out. */
+  /** Resolves when what was begun has been answered, and all sessions are taken out. Nothing is told after it. */
   async close(): Promise<void> {
-    await Promise.allSettled(this.#working);
+    this.#closed = true;
+    await Promise.allSettled([...this.#working, ...this.#recording]);
     const { registry, gatewayId, log } = this.#dependencies;
     try {
       await registry.removeSessions({ gatewayId, sessionIds: [] });
@@ -116,8 +122,13 @@ export class Registration {
     this.#joining = [];
     this.#leaving = [];
     const requests: Promise<void>[] = [];
-    for (let at = 0; at < joining.length; at += SESSIONS_PER_REQUEST_MAX) {
-      requests.push(this.#recordNew(joining.slice(at, at + SESSIONS_PER_REQUEST_MAX)));
+    const present = joining.filter(({ session, done }) => {
+      // Whoever opens it sees that it has ended; the registry is not told what is over.
+      if (session.ended) done.resolve();
+      return !session.ended;
+    });
+    for (let at = 0; at < present.length; at += SESSIONS_PER_REQUEST_MAX) {
+      requests.push(this.#recordNew(present.slice(at, at + SESSIONS_PER_REQUEST_MAX)));
     }
     for (let at = 0; at < leaving.length; at += SESSIONS_PER_REQUEST_MAX) {
       requests.push(this.#remove(leaving.slice(at, at + SESSIONS_PER_REQUEST_MAX)));
@@ -139,14 +150,25 @@ export class Registration {
 
   async #record(sessions: readonly Session[]): Promise<readonly string[]> {
     const { registry, gatewayId, gatewayAddress, clock } = this.#dependencies;
-    const nowMs = clock.nowMs();
+    const nowMs = clock.monotoneMs();
     const states = sessions.map((session) => stateOf(session, nowMs));
-    const answer = await registry.recordHeartbeats({ gatewayId, gatewayAddress, sessions: states });
-    return answer.newSessionIds;
+    if (this.#closed) throw new Error("the gateway has told the registry that it ends");
+    const request = { gatewayId, gatewayAddress, sessions: states };
+    const answering = registry.recordHeartbeats(request);
+    this.#recording.add(answering);
+    try {
+      return (await answering).newSessionIds;
+    } finally {
+      this.#recording.delete(answering);
+    }
   }
 
   async #remove(sessionIds: string[]): Promise<void> {
     const { registry, gatewayId, log } = this.#dependencies;
+    // Overtaken by the heartbeats that were made before, they would put the sessions back for half a minute.
+    // Those made later do not name them any more.
+    await Promise.allSettled(this.#recording);
+    if (this.#closed) return;
     try {
       await registry.removeSessions({ gatewayId, sessionIds });
     } catch (error) {
@@ -160,6 +182,6 @@ function stateOf(session: Session, nowMs: number): SessionState {
     sessionId: session.id,
     userId: session.userId,
     deviceId: session.deviceId,
-    ageMs: Math.max(0, Math.round(nowMs - session.heardMs)),
+    ageMs: Math.min(AGE_MS_MAX, Math.max(0, Math.round(nowMs - session.heardMs))),
   });
 }
