@@ -112,6 +112,18 @@ describe("Connect", () => {
     assert.equal(test.gateway.sessions.size, 0);
   });
 
+  it("ends behind the answer when its client closes it", async () => {
+    await using test = await startTestGateway();
+    const session = connect(test, await test.person());
+    session.send(open);
+    await session.until(isCaughtUp);
+    session.send({ requestId: 4n, frame: { case: "close", value: {} } });
+    const last = (await session.rest()).at(-1);
+    assert.deepEqual([last?.requestId, last?.frame.case], [4n, "done"]);
+    assert.equal(test.gateway.sessions.size, 0);
+    assert.equal(test.services.registry.sessions.size, 0);
+  });
+
   it("refuses a frame by its rules and goes on", async () => {
     await using test = await startTestGateway();
     const session = connect(test, await test.person());

@@ -104,7 +104,7 @@ async function read(
       }
     }
     await Promise.all(unanswered);
-    session.outlet.end([], createGoodbye(GoodbyeReason.UNSPECIFIED));
+    session.outlet.end([], undefined);
   } catch (error) {
     hub.breach(session, fromUnknown(error).rawMessage);
   }

@@ -5,6 +5,7 @@ import { describe, it } from "node:test";
 import { GoodbyeReason } from "@parley/gen/parley/realtime/v1/frame_pb";
 import { createManualClock } from "@parley/platform/clock";
 import { WebSocket } from "ws";
+import { CLOSING_MS_MAX, OPEN_MS_MAX } from "../session/limits.ts";
 import { startTestGateway, type TestGateway } from "../testing/test-gateway.ts";
 import { TestSocket } from "../testing/test-socket.ts";
 
@@ -102,6 +103,38 @@ describe("a WebSocket of a client that breaks the protocol", () => {
     for (let seconds = 0; seconds < 11; seconds++) clock.advance(1000);
     assert.equal((await socket.next("goodbye")).reason, GoodbyeReason.PROTOCOL_ERROR);
     assert.equal(await socket.closed(), PROTOCOL_ERROR);
+  });
+
+  it("is cut off when it does not answer its goodbye", { timeout: 10_000 }, async () => {
+    const clock = createManualClock(Date.now());
+    await using test = await startTestGateway({ clock });
+    const socket = await rawSocket(test);
+    socket.write(Buffer.from([0x82, 0x80, 0, 0, 0, 0]));
+    await once(socket, "data");
+    const closed = once(socket, "close");
+    clock.advance(CLOSING_MS_MAX + 1000);
+    await closed;
+  });
+
+  it("is told to come back when its session cannot be opened in time", async () => {
+    const clock = createManualClock(Date.now());
+    await using test = await startTestGateway({ clock });
+    const { token: accessToken } = await test.person({ expireTimeMs: clock.nowMs() + 3_600_000 });
+    const held = Promise.withResolvers<void>();
+    const asked = Promise.withResolvers<void>();
+    test.services.hold = (rpc) => {
+      if (rpc !== "CheckDevices") return undefined;
+      asked.resolve();
+      return held.promise;
+    };
+    await using socket = await TestSocket.connect(test.port);
+    socket.send({ case: "open", value: { accessToken, positionsComplete: true } });
+    await asked.promise;
+    clock.advance(OPEN_MS_MAX + 1000);
+    assert.equal((await socket.next("goodbye")).reason, GoodbyeReason.INTERNAL);
+    held.resolve();
+    await socket.closed();
+    while (test.gateway.sessions.size > 0) await new Promise((next) => setImmediate(next));
   });
 
   it("may send frames right behind `open`, in the same piece", async () => {

@@ -13,13 +13,15 @@ import { SocketOutlet } from "../outbound/socket-outlet.ts";
 import type { TurnWriter } from "../outbound/turn-writer.ts";
 import { OPCODE_PONG, websocketFrame } from "../outbound/websocket-frame.ts";
 import { closeCodeOf, createGoodbye, goodbyeFrame } from "../session/goodbye.ts";
+import { CLOSING_MS_MAX, OPEN_MS_MAX } from "../session/limits.ts";
 import type { Session } from "../session/session.ts";
 import { gateFor, goodbyeOf, type RealtimeDependencies } from "./realtime.ts";
 
 export type SessionSocketParts = RealtimeDependencies & {
   readonly writer: TurnWriter;
   readonly onFrame: (bytes: number) => void;
-  readonly onOpened: (socket: SessionSocket) => void;
+  /** Told when the socket has a session, or is closed: `expire` is not called any more. */
+  readonly onSettled: (socket: SessionSocket) => void;
 };
 
 /** Frames that may come before the session is open: what a client sends in one go behind `open`. */
@@ -33,12 +35,14 @@ const UNREADABLE: Readonly<Record<number, string>> = {
   1008: "A message comes in too many pieces.",
   1009: "A frame is larger than 512 KiB.",
 };
+/** Nothing went wrong (RFC 6455, section 7.4.1). */
+const CLOSED_NORMALLY = 1000;
 /** What fits into a close frame, besides its code. */
 const CLOSE_REASON_BYTES_MAX = 123;
 
 export class SessionSocket extends WebSocket {
-  /** Until when `open` has to be there, in ms since the Unix epoch. */
-  deadlineMs = 0;
+  // While there is no session: when the present step has to be over, in monotone time.
+  #deadlineMs = 0;
   #parts: SessionSocketParts | undefined;
   #outlet: SocketOutlet | undefined;
   #session: Session | undefined;
@@ -47,10 +51,10 @@ export class SessionSocket extends WebSocket {
   #ended = false;
 
   /** Begins to take frames; the first one has to be `open`. */
-  attach(raw: Socket, parts: SessionSocketParts, deadlineMs: number): void {
+  attach(raw: Socket, parts: SessionSocketParts): void {
     const { writer, queueBytesMax } = parts;
-    this.deadlineMs = deadlineMs;
     this.#parts = parts;
+    this.#allow(OPEN_MS_MAX);
     this.#outlet = new SocketOutlet({
       socket: raw,
       writer,
@@ -77,6 +81,15 @@ export class SessionSocket extends WebSocket {
   refuse(detail: string): void {
     if (this.#session !== undefined) this.#parts?.hub.breach(this.#session, detail);
     else this.#end(createGoodbye(GoodbyeReason.PROTOCOL_ERROR, { detail }));
+  }
+
+  /** Looks at the time while there is no session: nobody stays without one. */
+  expire(nowMs: number): void {
+    if (nowMs < this.#deadlineMs) return;
+    // It does not take its goodbye, or does not answer it.
+    if (this.#ended) this.terminate();
+    else if (this.#early !== undefined) this.#end(createGoodbye(GoodbyeReason.INTERNAL));
+    else this.refuse("No `open` came in time.");
   }
 
   /** Ends a socket that has no session yet. */
@@ -107,7 +120,7 @@ export class SessionSocket extends WebSocket {
 
   onClosed(): void {
     this.#ended = true;
-    this.#parts?.onOpened(this);
+    this.#parts?.onSettled(this);
     if (this.#session !== undefined) this.#parts?.hub.closed(this.#session);
   }
 
@@ -122,7 +135,7 @@ export class SessionSocket extends WebSocket {
     const json = this.#text;
     const early: ClientFrame[] = [];
     this.#early = early;
-    parts.onOpened(this);
+    this.#allow(OPEN_MS_MAX);
     // What comes behind `open` stays in the kernel until the session is there.
     this.pause();
     try {
@@ -141,6 +154,7 @@ export class SessionSocket extends WebSocket {
       }
       this.#session = session;
       this.#early = undefined;
+      parts.onSettled(this);
       for (const next of early) hub.answer(session, hub.handle(session, next));
     } catch (error) {
       this.#end(goodbyeOf(error));
@@ -175,11 +189,19 @@ export class SessionSocket extends WebSocket {
   #end(goodbye: Goodbye): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#parts?.onOpened(this);
+    this.#allow(CLOSING_MS_MAX);
     this.#outlet?.end([goodbyeFrame(goodbye)], goodbye);
   }
 
-  #closeWith(goodbye: Goodbye): void {
+  #allow(ms: number): void {
+    this.#deadlineMs = (this.#parts?.clock.monotoneMs() ?? 0) + ms;
+  }
+
+  #closeWith(goodbye: Goodbye | undefined): void {
+    if (goodbye === undefined) {
+      super.close(CLOSED_NORMALLY);
+      return;
+    }
     const reason = Buffer.from(goodbye.detail, "utf8").subarray(0, CLOSE_REASON_BYTES_MAX);
     super.close(closeCodeOf(goodbye), reason);
   }

@@ -85,6 +85,40 @@ describe("Submit", () => {
     await assert.rejects(client.submit({ sessionId, frames }), notFound);
   });
 
+  it("ends a polled session at once, and answers nothing behind that", async () => {
+    await using test = await startTestGateway();
+    const { client, sessionId, conversationId } = await start(test);
+    const { cursor } = await client.poll({ sessionId });
+    const wait = { seconds: 20n, nanos: 0 };
+    const notFound = (error: unknown) => reasonOf(error) === "SESSION_NOT_FOUND";
+    const waiting = assert.rejects(
+      client.poll({ sessionId, acknowledgedCursor: cursor, wait }),
+      notFound,
+    );
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const { frames } = await client.submit({
+      sessionId,
+      frames: [
+        send(conversationId, 1n),
+        { requestId: 2n, frame: { case: "close", value: {} } },
+        { requestId: 3n, frame: { case: "heartbeat", value: {} } },
+      ],
+    });
+    assert.deepEqual(
+      frames.map(({ requestId, frame }) => [requestId, frame.case]),
+      [
+        [1n, "sent"],
+        [2n, "done"],
+      ],
+    );
+    assert.equal(test.gateway.sessions.size, 0);
+    assert.equal(test.services.registry.sessions.size, 0);
+    await waiting;
+    await assert.rejects(client.poll({ sessionId }), notFound);
+    const again = [{ requestId: 4n, frame: { case: "close" as const, value: {} } }];
+    await assert.rejects(client.submit({ sessionId, frames: again }), notFound);
+  });
+
   it("takes 64 frames and not one more", async () => {
     await using test = await startTestGateway();
     const { client, sessionId } = await start(test);

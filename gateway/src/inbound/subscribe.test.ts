@@ -69,6 +69,27 @@ describe("Subscribe", () => {
     assert.equal(last.frame.value.reason, GoodbyeReason.DEVICE_REVOKED);
   });
 
+  it("ends without a goodbye when its client closes it, and answers in the call", async () => {
+    await using test = await startTestGateway();
+    const ana = await test.person();
+    const client = rpcClient(RealtimeService, { url: test.url, token: ana.token });
+    const cases: ServerFrame["frame"]["case"][] = [];
+    let sessionId = "";
+    for await (const { frame } of client.subscribe({ open: { positionsComplete: true } })) {
+      cases.push(frame?.frame.case);
+      if (frame?.frame.case === "opened") sessionId = frame.frame.value.sessionId;
+      if (frame?.frame.case !== "caughtUp") continue;
+      const frames = [{ requestId: 3n, frame: { case: "close" as const, value: {} } }];
+      const answer = await client.submit({ sessionId, frames });
+      assert.deepEqual(
+        answer.frames.map(({ requestId, frame: { case: kind } }) => [requestId, kind]),
+        [[3n, "done"]],
+      );
+    }
+    assert.deepEqual(cases, ["opened", "caughtUp"]);
+    assert.equal(test.services.registry.sessions.size, 0);
+  });
+
   it("counts what the session costs on the wire", async () => {
     await using test = await startTestGateway();
     const ana = await test.person();

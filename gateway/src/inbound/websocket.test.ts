@@ -342,6 +342,21 @@ describe("a WebSocket session", () => {
     assert.equal(test.gateway.sessions.size, 1);
   });
 
+  it("is closed by its client with an answer and a normal end", async () => {
+    await using test = await startTestGateway();
+    const { token: accessToken } = await test.person();
+    for (const protocol of ["parley.v1.proto", "parley.v1.json"]) {
+      await using socket = await TestSocket.open(test.port, { accessToken }, { protocol });
+      const requestId = socket.send({ case: "close", value: {} });
+      socket.send({ case: "heartbeat", value: {} });
+      assert.equal(await socket.closed(), 1000);
+      const last = socket.frames.at(-1);
+      assert.deepEqual([last?.requestId, last?.frame.case], [requestId, "done"]);
+      assert.equal(test.gateway.sessions.size, 0);
+      assert.equal(test.services.registry.sessions.size, 0);
+    }
+  });
+
   it("is taken out of the registry when its connection breaks", async () => {
     await using test = await startTestGateway();
     const ana = await test.person();

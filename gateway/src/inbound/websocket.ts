@@ -5,7 +5,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 import type { TurnWriter } from "../outbound/turn-writer.ts";
-import { FRAME_BYTES_MAX, OPEN_MS_MAX } from "../session/limits.ts";
+import { FRAME_BYTES_MAX } from "../session/limits.ts";
 import type { Origins } from "./origins.ts";
 import type { RealtimeDependencies } from "./realtime.ts";
 import { hostOf, pathOf } from "./request-handler.ts";
@@ -24,15 +24,15 @@ export type WebSocketsDependencies = RealtimeDependencies & {
 
 export type WebSockets = {
   onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
-  /** Ends sockets that were not opened in time. */
+  /** Ends sockets that were not opened in time, and cuts off those that do not take their goodbye. */
   sweep(nowMs: number): void;
   /** Ends sockets that were not opened yet, because the gateway ends. */
   drain(): void;
 };
 
 export function createWebSockets(dependencies: WebSocketsDependencies): WebSockets {
-  const { origins, clock, hub } = dependencies;
-  const opening = new Set<SessionSocket>();
+  const { origins, hub } = dependencies;
+  const withoutSession = new Set<SessionSocket>();
   const server = new WebSocketServer({
     noServer: true,
     // Compression costs 300 KB per socket, and short messages are not made much shorter by it.
@@ -46,12 +46,12 @@ export function createWebSockets(dependencies: WebSocketsDependencies): WebSocke
   });
   const parts = {
     ...dependencies,
-    onOpened: (socket: SessionSocket) => void opening.delete(socket),
+    onSettled: (socket: SessionSocket) => void withoutSession.delete(socket),
   };
 
   const adopt = (socket: SessionSocket, raw: Socket) => {
-    socket.attach(raw, parts, clock.nowMs() + OPEN_MS_MAX);
-    opening.add(socket);
+    socket.attach(raw, parts);
+    withoutSession.add(socket);
   };
 
   return {
@@ -67,12 +67,10 @@ export function createWebSockets(dependencies: WebSocketsDependencies): WebSocke
       });
     },
     sweep(nowMs) {
-      for (const socket of opening) {
-        if (nowMs >= socket.deadlineMs) socket.refuse("No `open` came in time.");
-      }
+      for (const socket of withoutSession) socket.expire(nowMs);
     },
     drain() {
-      for (const socket of opening) socket.sayDraining();
+      for (const socket of withoutSession) socket.sayDraining();
     },
   };
 }

@@ -71,7 +71,7 @@ export class JsonGate implements Outlet {
     this.#inner.dropEvents();
   }
 
-  end(lastFrames: readonly ServerFrame[], goodbye: Goodbye): void {
+  end(lastFrames: readonly ServerFrame[], goodbye: Goodbye | undefined): void {
     const held = this.#held ?? [];
     this.#held = undefined;
     for (const frame of held) {

@@ -26,8 +26,11 @@ export type Outlet = {
   onWritable: (() => void) | undefined;
   /** Drops the events that wait; answers stay. */
   dropEvents(): void;
-  /** Puts the last frames behind what waits, whatever the bounds, and ends the road after them. */
-  end(lastFrames: readonly ServerFrame[], goodbye: Goodbye): void;
+  /**
+   * Puts the last frames behind what waits, whatever the bounds, and ends the road after them. Without a goodbye
+   * it was the client who wanted the end.
+   */
+  end(lastFrames: readonly ServerFrame[], goodbye: Goodbye | undefined): void;
   /** Gives the road up now, whatever waits. */
   destroy(): void;
   wire(): WireBytes;

@@ -75,10 +75,10 @@ export class PollOutlet implements Outlet {
     this.#list.clear();
   }
 
-  end(lastFrames: readonly ServerFrame[], goodbye: Goodbye): void {
+  end(lastFrames: readonly ServerFrame[], goodbye: Goodbye | undefined): void {
     if (this.#ending) return;
     // Who does not poll any more is not waited for; its next poll learns that the session is gone.
-    if (goodbye.reason === GoodbyeReason.IDLE) {
+    if (goodbye === undefined || goodbye.reason === GoodbyeReason.IDLE) {
       this.destroy();
       return;
     }

@@ -25,8 +25,8 @@ export type SocketOutletOptions = {
   readonly text: boolean;
   /** Bytes that may wait, those that the kernel has not taken included. */
   readonly queueBytesMax: number;
-  /** Begins the closing handshake, after everything was written. */
-  readonly close: (goodbye: Goodbye) => void;
+  /** Begins the closing handshake, after everything was written; without a goodbye if the client wanted it. */
+  readonly close: (goodbye: Goodbye | undefined) => void;
 };
 
 const OUTLET = Symbol("outlet");
@@ -45,7 +45,8 @@ export class SocketOutlet implements Outlet, TurnTarget {
   /** Frames that were written and that the kernel has not taken whole. */
   #heldFrames = 0;
   #scheduled = false;
-  #goodbye: Goodbye | undefined;
+  /** Set when nothing more is taken and the road ends behind what waits. */
+  #ending: { readonly goodbye: Goodbye | undefined } | undefined;
   #ended = false;
 
   constructor(options: SocketOutletOptions) {
@@ -85,14 +86,14 @@ export class SocketOutlet implements Outlet, TurnTarget {
     this.#queuedBytes = this.#queue.reduce((sum, frame) => sum + sizeOf(frame), 0);
   }
 
-  end(lastFrames: readonly ServerFrame[], goodbye: Goodbye): void {
-    if (this.#goodbye !== undefined || this.#ended) return;
+  end(lastFrames: readonly ServerFrame[], goodbye: Goodbye | undefined): void {
+    if (this.#ending !== undefined || this.#ended) return;
     for (const frame of lastFrames) {
       const encoded = this.#encode(frame);
       this.#queue.push(encoded);
       this.#queuedBytes += encoded.length;
     }
-    this.#goodbye = goodbye;
+    this.#ending = { goodbye };
     this.#schedule();
   }
 
@@ -110,7 +111,7 @@ export class SocketOutlet implements Outlet, TurnTarget {
 
   onDrain(): void {
     this.#heldFrames = 0;
-    if (this.#queue.length > 0 || this.#goodbye !== undefined) this.#schedule();
+    if (this.#queue.length > 0 || this.#ending !== undefined) this.#schedule();
     this.#tellWritable();
   }
 
@@ -127,9 +128,9 @@ export class SocketOutlet implements Outlet, TurnTarget {
       this.#queuedBytes = 0;
       if (!socket.write(writer.join(frames, text))) this.#heldFrames = frames.length;
     }
-    if (this.#goodbye !== undefined) {
+    if (this.#ending !== undefined) {
       this.#ended = true;
-      this.#options.close(this.#goodbye);
+      this.#options.close(this.#ending.goodbye);
     } else {
       this.#tellWritable();
     }
@@ -140,7 +141,7 @@ export class SocketOutlet implements Outlet, TurnTarget {
   }
 
   #push(frame: QueuedFrame, bytes: number): boolean {
-    if (this.#goodbye !== undefined || this.#ended) return true;
+    if (this.#ending !== undefined || this.#ended) return true;
     if (!this.#fits(bytes)) {
       // One turn brought more than the bound: that says nothing about the reader until the socket refuses it.
       this.flush(this.#options.writer);

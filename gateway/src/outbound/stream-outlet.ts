@@ -46,7 +46,7 @@ export class StreamOutlet implements Outlet {
     this.#list.dropEvents();
   }
 
-  end(lastFrames: readonly ServerFrame[], _goodbye: Goodbye): void {
+  end(lastFrames: readonly ServerFrame[], _goodbye: Goodbye | undefined): void {
     if (this.#ending) return;
     for (const frame of lastFrames) this.#list.add(frame, true);
     this.#ending = true;

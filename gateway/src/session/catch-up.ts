@@ -183,7 +183,7 @@ class CatchUpRun {
   #writable(): Promise<void> {
     const session = this.#session;
     return new Promise((resolve) => {
-      session.deadlineMs = this.#dependencies.clock.nowMs() + CATCH_UP_STALL_MS_MAX;
+      session.deadlineMs = this.#dependencies.clock.monotoneMs() + CATCH_UP_STALL_MS_MAX;
       session.outlet.onWritable = () => {
         session.deadlineMs = 0;
         resolve();

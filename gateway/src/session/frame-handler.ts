@@ -27,6 +27,8 @@ export type FrameHandlerDependencies = {
   readonly watches: Pick<PresenceWatches, "replace">;
   /** Ends a session whose client broke the protocol. */
   readonly breach: (session: Session, detail: string) => void;
+  /** Ends a session whose client needs it no longer; returns the answer where it takes another road. */
+  readonly finish: (session: Session, answer: ServerFrame) => ServerFrame | undefined;
   /** Takes further positions; catch-up starts after the last. False if they had been complete. */
   readonly addPositions: (session: Session, positions: MorePositions) => boolean;
   /** Told the reason of each refusal. */
@@ -76,6 +78,8 @@ export function createFrameHandler(dependencies: FrameHandlerDependencies): Fram
   return (session, frame) => {
     const { requestId } = frame;
     if (frame.frame.case === "heartbeat") return heartbeatFrame(requestId);
+    // Also while the gateway ends: it is what everybody is being asked to do.
+    if (frame.frame.case === "close") return dependencies.finish(session, doneFrame(requestId));
     const violation = violationOf(dependencies.validator, frame);
     if (violation !== undefined) return refuse(requestId, violation);
     if (dependencies.isDraining()) {

@@ -41,6 +41,8 @@ export type HubDependencies = {
   readonly log: Logger;
   /** Verifies a token and that its device is signed in. */
   readonly verify: (accessToken: string) => Promise<DeviceCaller>;
+  /** Whether a device is signed out by now; asked anew each time. */
+  readonly isRevokedNow: (deviceId: string) => Promise<boolean>;
   /** Frames of one session per second; above it the session ends. */
   readonly framesPerSecondMax: number;
   readonly sessionsMax: number;
@@ -86,38 +88,34 @@ export class Hub {
     this.#watches = parts.watches;
   }
 
-  /** Sessions that have their goodbye and whose road is not closed yet. */
+  /** Sessions that have their last frame and whose road is not closed yet. */
   get closing(): ReadonlySet<Session> {
     return this.#closing;
   }
 
   /**
-   * Opens a session: it is registered before its inbox is read, so that nothing falls between. Rejects with a
+   * Opens a session: it is registered before its inbox is read, so that nothing falls between, and before its
+   * device is asked about for the last time: who signs the device out later finds the session. Rejects with a
    * `SessionRefusedError` that holds the goodbye for the road.
    */
   async open(request: OpenRequest): Promise<Session> {
-    const { clock, registration, sessionsMax } = this.#dependencies;
+    const { clock, sessionsMax } = this.#dependencies;
     assertReadable(request.open);
     const caller = await this.#callerOf(request);
     if (this.draining) throw refuse(GoodbyeReason.SERVER_DRAINING);
     if (this.sessions.size >= sessionsMax) {
       throw refuse(GoodbyeReason.RATE_LIMITED, { detail: "The server holds all sessions it can." });
     }
-    const nowMs = clock.nowMs();
+    const nowMs = clock.monotoneMs();
     let session: Session | undefined;
     const outlet = request.outletOf(() => session !== undefined && this.slow(session));
     const { json, takesSubmit } = request;
-    session = new Session({ id: newUuid(nowMs), caller, outlet, json, takesSubmit, nowMs });
+    session = new Session({ id: newUuid(clock.nowMs()), caller, outlet, json, takesSubmit, nowMs });
     session.deadlineMs = nowMs + OPEN_MS_MAX;
     this.#makeRoom(session);
     this.sessions.add(session);
     this.catchUps.keepPositions(session, request.open);
-    try {
-      await registration.join(session);
-    } catch (error) {
-      this.#remove(session);
-      throw refuse(GoodbyeReason.INTERNAL, {}, error);
-    }
+    await this.#join(session);
     if (session.ended) return session;
     outlet.frame(openedFrame(request.requestId, session, clock.nowMs()));
     if (request.open.positionsComplete) this.catchUps.startFirst(session);
@@ -134,7 +132,7 @@ export class Hub {
 
   /** A sign of life. */
   heard(session: Session): void {
-    session.heardMs = this.#dependencies.clock.nowMs();
+    session.heardMs = this.#dependencies.clock.monotoneMs();
     session.framesHeard++;
     if (session.framesHeard > this.#dependencies.framesPerSecondMax) {
       this.end(session, GoodbyeReason.RATE_LIMITED);
@@ -184,11 +182,17 @@ export class Hub {
   ): void {
     if (session.ended) return;
     const goodbye = createGoodbye(reason, options);
-    this.#remove(session);
-    session.deadlineMs = this.#dependencies.clock.nowMs() + CLOSING_MS_MAX;
-    this.#closing.add(session);
-    session.outlet.end([...before, goodbyeFrame(goodbye)], goodbye);
-    this.#dependencies.onEnded(session, goodbye);
+    this.#conclude(session, [...before, goodbyeFrame(goodbye)], goodbye);
+  }
+
+  /**
+   * Ends a session that its client needs no longer: what waits and the answer are its last frames. Returns the
+   * answer where it takes another road.
+   */
+  finish(session: Session, answer: ServerFrame): ServerFrame | undefined {
+    if (session.ended) return undefined;
+    this.#conclude(session, session.takesSubmit ? [] : [answer]);
+    return session.takesSubmit ? answer : undefined;
   }
 
   /** The road is closed: by the client, by the network, or after a goodbye. */
@@ -228,6 +232,21 @@ export class Hub {
     }
   }
 
+  async #join(session: Session): Promise<void> {
+    const { registration, isRevokedNow } = this.#dependencies;
+    let revoked: boolean;
+    try {
+      await registration.join(session);
+      revoked = await isRevokedNow(session.deviceId);
+    } catch (error) {
+      this.#remove(session);
+      throw refuse(GoodbyeReason.INTERNAL, {}, error);
+    }
+    if (!revoked || session.ended) return;
+    this.#remove(session);
+    throw refuse(GoodbyeReason.DEVICE_REVOKED);
+  }
+
   /** Ends the device's oldest sessions until one more is allowed. */
   #makeRoom(session: Session): void {
     const others = this.sessions.ofDevice(session.userId, session.deviceId);
@@ -235,6 +254,15 @@ export class Hub {
     for (const oldest of others.slice(0, Math.max(0, surplus))) {
       this.end(oldest, GoodbyeReason.SESSION_LIMIT);
     }
+  }
+
+  #conclude(session: Session, lastFrames: readonly ServerFrame[], goodbye?: Goodbye): void {
+    const { clock, onEnded } = this.#dependencies;
+    this.#remove(session);
+    session.deadlineMs = clock.monotoneMs() + CLOSING_MS_MAX;
+    this.#closing.add(session);
+    session.outlet.end(lastFrames, goodbye);
+    onEnded(session, goodbye);
   }
 
   #remove(session: Session): void {

@@ -21,6 +21,7 @@ export type Watch = {
   readonly wanted: readonly string[];
   readonly conversationId: string;
   visible: ReadonlySet<string>;
+  /** When that was asked, in monotone time. */
   checkedMs: number;
   /** All present states follow at once; until then single ones are held back. */
   waiting: boolean;
@@ -72,7 +73,7 @@ export class PresenceWatches implements AsyncDisposable {
       wanted,
       conversationId: request.conversationId,
       visible: session.watch?.visible ?? new Set(),
-      checkedMs: this.#dependencies.clock.nowMs(),
+      checkedMs: this.#dependencies.clock.monotoneMs(),
       waiting: true,
     };
     session.watch = watch;
@@ -101,7 +102,7 @@ export class PresenceWatches implements AsyncDisposable {
     for (const userId of watch.visible) this.#release(session, userId);
   }
 
-  /** Asks again whom the session may see, if that is due: blocks and settings change. */
+  /** Asks again whom the session may see, if that is due by monotone time: blocks and settings change. */
   recheck(session: Session, nowMs: number): void {
     const { watch } = session;
     if (watch === undefined || nowMs - watch.checkedMs < VISIBILITY_CHECK_INTERVAL_MS) return;

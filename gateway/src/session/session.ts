@@ -12,7 +12,7 @@ export type SessionState =
   /** Missed entries are being sent; live ones only raise the target. */
   | "catching-up"
   | "live"
-  /** It has its goodbye. */
+  /** It has its last frame. */
   | "ended";
 
 /** What an offered event means for a session. */
@@ -31,6 +31,7 @@ export type SessionInit = {
   readonly outlet: Outlet;
   readonly json: boolean;
   readonly takesSubmit: boolean;
+  /** When it was opened, in monotone time. */
   readonly nowMs: number;
 };
 
@@ -45,9 +46,9 @@ export class Session {
   /** When its access token expires, in ms since the Unix epoch. */
   expireTimeMs: number;
   state: SessionState = "opening";
-  /** When the client was last heard, in ms since the Unix epoch. */
+  /** When the client was last heard, in monotone time. */
   heardMs: number;
-  /** When its present state ends badly, in ms since the Unix epoch; 0 if it does not. */
+  /** When its present state ends badly, in monotone time; 0 if it does not. */
   deadlineMs: number;
   /** The registry answered its registration. */
   registered = false;

@@ -48,7 +48,7 @@ export type Sessions = {
   readonly content: EdgeContent;
   readonly watchedCount: number;
   readonly sendsInFlight: number;
-  /** Begins to watch the time; `also` is called at each sweep. */
+  /** Begins to watch the time; `also` is called at each sweep with the clock's monotone time. */
   start(also: (nowMs: number) => void): void;
   /** Ends what was begun; `registered` if the registry may know of this gateway. */
   close(registered: boolean): Promise<void>;
@@ -83,6 +83,7 @@ export function createSessions(
     clock,
     log,
     verify,
+    isRevokedNow: deviceChecks.isRevokedNow,
     framesPerSecondMax: Math.max(
       FRAMES_PER_SECOND_MIN,
       config.rates.sendsPerSecond * FRAMES_PER_SEND,
@@ -113,6 +114,7 @@ export function createSessions(
       actions: createFrameActions({ ...acting, verify, valuesOf, clock, log }),
       watches,
       breach: (session, detail) => hub.breach(session, detail),
+      finish: (session, answer) => hub.finish(session, answer),
       addPositions: (session, more) => hub.catchUps.addPositions(session, more),
       onRefused: metrics.onRefused,
       isDraining: () => hub.draining,

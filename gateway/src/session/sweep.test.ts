@@ -94,6 +94,23 @@ describe("the sweep", () => {
     assert.equal(reasonOf(outlet), GoodbyeReason.TOKEN_EXPIRED);
   });
 
+  it("does not notice that the clock is set, back or ahead", async () => {
+    await using test = await start();
+    const { clock, hub } = test;
+    const { registry } = test.services;
+    const outlet = new RecordingOutlet();
+    const session = await test.open(testCaller(), outlet);
+    for (const stepMs of [-3_600_000, 7_200_000]) {
+      const { heartbeats } = registry;
+      hub.handle(session, heartbeat);
+      clock.set(clock.nowMs() + stepMs);
+      await pass(clock, HEARTBEAT_INTERVAL_MS);
+      assert.equal(registry.heartbeats, heartbeats + 1, `after a step of ${stepMs} ms`);
+      assert.equal(registry.sessions.get(session.id)?.ageMs, HEARTBEAT_INTERVAL_MS);
+      assert.equal(reasonOf(outlet), undefined);
+    }
+  });
+
   it("asks about devices every minute", async () => {
     await using test = await start();
     const outlet = new RecordingOutlet();

@@ -25,7 +25,7 @@ export type SweepDependencies = {
 };
 
 export type Sweep = AsyncDisposable & {
-  /** `also` is called at each sweep, for what is no session yet. */
+  /** `also` is called at each sweep with the clock's monotone time, for what is no session yet. */
   start(also: (nowMs: number) => void): void;
 };
 
@@ -62,7 +62,7 @@ export function createSweep(dependencies: SweepDependencies): Sweep {
   };
 
   const sweep = () => {
-    const nowMs = clock.nowMs();
+    const nowMs = clock.monotoneMs();
     also(nowMs);
     for (const session of hub.sessions.all()) sweepSession(session, nowMs, dependencies);
     for (const session of hub.closing) {
@@ -84,8 +84,9 @@ export function createSweep(dependencies: SweepDependencies): Sweep {
   return {
     start(given) {
       also = given;
-      nextTickMs = clock.nowMs() + HEARTBEAT_INTERVAL_MS;
-      nextDeviceCheckMs = clock.nowMs() + DEVICE_CHECK_INTERVAL_MS;
+      const nowMs = clock.monotoneMs();
+      nextTickMs = nowMs + HEARTBEAT_INTERVAL_MS;
+      nextDeviceCheckMs = nowMs + DEVICE_CHECK_INTERVAL_MS;
       timer = clock.setTimer(SWEEP_INTERVAL_MS, sweep);
     },
     async [Symbol.asyncDispose]() {
@@ -97,7 +98,7 @@ export function createSweep(dependencies: SweepDependencies): Sweep {
 }
 
 function sweepSession(session: Session, nowMs: number, dependencies: SweepDependencies): void {
-  const { hub, watches } = dependencies;
+  const { hub, watches, clock } = dependencies;
   session.framesHeard = 0;
   if (session.deadlineMs !== 0 && nowMs >= session.deadlineMs) {
     if (session.state === "catching-up") hub.slow(session);
@@ -109,7 +110,8 @@ function sweepSession(session: Session, nowMs: number, dependencies: SweepDepend
     hub.end(session, GoodbyeReason.IDLE);
     return;
   }
-  if (nowMs >= session.expireTimeMs) {
+  // A token says by the time of day when it ends.
+  if (clock.nowMs() >= session.expireTimeMs) {
     hub.end(session, GoodbyeReason.TOKEN_EXPIRED);
     return;
   }

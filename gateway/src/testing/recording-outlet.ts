@@ -9,6 +9,7 @@ export class RecordingOutlet implements Outlet {
   onWritable: (() => void) | undefined;
   readonly frames: ServerFrame[] = [];
   goodbye: Goodbye | undefined;
+  ended = false;
   destroyed = false;
   pings = 0;
   /** Called when something was queued. */
@@ -59,7 +60,8 @@ export class RecordingOutlet implements Outlet {
     this.#waiting = 0;
   }
 
-  end(lastFrames: readonly ServerFrame[], goodbye: Goodbye): void {
+  end(lastFrames: readonly ServerFrame[], goodbye: Goodbye | undefined): void {
+    this.ended = true;
     this.frames.push(...lastFrames);
     this.goodbye = goodbye;
   }
