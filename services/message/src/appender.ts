@@ -34,7 +34,7 @@ import type { MessageStore } from "./ports.ts";
 
 export type AppenderDependencies = {
   readonly log: Pick<Log, "append" | "identity">;
-  readonly store: Pick<MessageStore, "findDedupe" | "findRow" | "readClosedWindows">;
+  readonly store: Pick<MessageStore, "findDedupe" | "findRow" | "readClosedWindows" | "full">;
   readonly conversations: ConversationReader;
   readonly waiters: OutcomeWaiters;
   readonly metrics: MessageMetrics;
@@ -49,6 +49,8 @@ export function createAppender(dependencies: AppenderDependencies): Appender {
 
 /** Enough for a log that is briefly behind, without a rush when it comes back. */
 const OVERLOADED_RETRY_MS = 500;
+/** The store tries again after 5 s at the latest. */
+const NOT_WRITABLE_RETRY_MS = 2000;
 
 class LogAppender implements Appender {
   readonly #dependencies: AppenderDependencies;
@@ -84,7 +86,8 @@ class LogAppender implements Appender {
     record: Extract<ApplicableRecord, { kind: "message" }>,
     span: Span | undefined,
   ): Promise<AppendAccepted> {
-    const { conversations, store, metrics } = this.#dependencies;
+    const { conversations, store, waiters, metrics } = this.#dependencies;
+    using _held = waiters.hold();
     const { conversationId, message } = record;
     const state = await conversations.read(conversationId);
     const refused = state === undefined ? "CONVERSATION_NOT_FOUND" : refuseMessage(state, message);
@@ -112,7 +115,9 @@ class LogAppender implements Appender {
   }
 
   async #submit(record: ApplicableRecord, span: Span | undefined): Promise<AppendAccepted> {
-    const { waiters, metrics } = this.#dependencies;
+    const { store, waiters, metrics } = this.#dependencies;
+    // It would be safe in the log, and not be applied before its caller gives up.
+    if (store.full) throw notWritable();
     const partition = partitionOf(record.conversationId, this.#partitionCount);
     metrics.appended.inc({ kind: record.kind });
     const outcome = await waiters.wait(partition, () => this.#write(partition, record, span));
@@ -206,6 +211,11 @@ function toAccepted(outcome: Extract<RecordOutcome, { kind: "accepted" }>): Appe
     acceptTimeMs: BigInt(outcome.acceptTimeMs),
     duplicate: outcome.duplicate,
   });
+}
+
+function notWritable(): Error {
+  const text = "Messages cannot be stored at the moment.";
+  return unavailable("STORE_NOT_WRITABLE", text, { retryAfterMs: NOT_WRITABLE_RETRY_MS });
 }
 
 function toRefusal(error: unknown): never {

@@ -23,6 +23,7 @@ import type { DispatchProgress } from "./dispatch-progress.ts";
 import type { ConversationState } from "./domain/conversation.ts";
 import { createFanoutLanes, type LaneBatch } from "./fanout-lanes.ts";
 import type { MessageMetrics } from "./metrics.ts";
+import { orAborted } from "./or-aborted.ts";
 
 export const FANOUT_TOPIC = "fanout";
 
@@ -134,9 +135,7 @@ class LaneDispatcher implements Dispatcher {
   async idle(signal: AbortSignal): Promise<void> {
     if (this.pending === 0 || signal.aborted) return;
     this.#idle ??= createDeferred<void>();
-    const { promise, resolve } = this.#idle;
-    signal.addEventListener("abort", () => resolve(), { once: true });
-    await promise;
+    await orAborted(this.#idle.promise, signal).catch(() => undefined);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -20,6 +20,7 @@ import type { ConversationCache } from "./conversation-cache.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { RULES, type Rules } from "./domain/rules.ts";
 import type { MessageMetrics } from "./metrics.ts";
+import { orAborted } from "./or-aborted.ts";
 import type { OutcomeWaiters } from "./outcome-waiters.ts";
 import type { MessageStore } from "./ports.ts";
 
@@ -55,6 +56,11 @@ export class RulesVersionError extends Error {
   override readonly name = "RulesVersionError";
 }
 
+/** Consumption ended before a batch was readable; it comes again from the log. */
+export class ConsumerStoppedError extends Error {
+  override readonly name = "ConsumerStoppedError";
+}
+
 /** Starts consuming. Rejects when the log and the store do not belong together. */
 export async function startMessageConsumer(
   dependencies: MessageConsumerDependencies,
@@ -68,6 +74,7 @@ class Consumer implements MessageConsumer {
   readonly #dependencies: MessageConsumerDependencies;
   readonly #partitions = new Map<number, ConsumedPartition>();
   readonly #caughtUp = Promise.withResolvers<void>();
+  readonly #stopping = new AbortController();
   #consumer: LogConsumer | undefined;
 
   constructor(dependencies: MessageConsumerDependencies) {
@@ -104,6 +111,8 @@ class Consumer implements MessageConsumer {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // A batch that waits for a store without room would hold up the end for as long as the disk is full.
+    this.#stopping.abort(new ConsumerStoppedError("The service stops."));
     await this.#consumer?.[Symbol.asyncDispose]();
     this.saveCheckpoints();
     for (const partition of [...this.#partitions.keys()]) {
@@ -188,9 +197,9 @@ class Consumer implements MessageConsumer {
     const written = store.write({ partition, conversations, parked, checkpoint });
     this.#commitAfter(written.durable, held, replayOffset);
     try {
-      await written.readable;
+      await orAborted(written.readable, this.#stopping.signal);
     } catch (error) {
-      this.#reportStore(error);
+      if (!(error instanceof ConsumerStoppedError)) this.#reportStore(error);
       throw error;
     } finally {
       for (const span of stores) span.end();

@@ -85,6 +85,32 @@ describe("outcome waiters", () => {
     assert.deepEqual(await late, accepted(9));
   });
 
+  it("are idle when the last of them is answered, or the time is up", async () => {
+    const { waiters } = open();
+    await waiters.idle(AbortSignal.timeout(60_000));
+    const held = waiters.hold();
+    const waiting = waiters.wait(0, at(1));
+    const stopping = new AbortController();
+    const [given, idle] = [
+      waiters.idle(stopping.signal),
+      waiters.idle(AbortSignal.timeout(60_000)),
+    ];
+    stopping.abort();
+    await given;
+    let isIdle = false;
+    idle.then(() => {
+      isIdle = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    waiters.settle(0, 1, [accepted(1)]);
+    await waiting;
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(isIdle, false, "one is still being looked at");
+    held[Symbol.dispose]();
+    await idle;
+    assert.equal(waiters.size, 0);
+  });
+
   it("are bounded, and pass on what the log refuses", async () => {
     const { waiters } = open(1);
     const waiting = waiters.wait(0, at(1));

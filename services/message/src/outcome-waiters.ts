@@ -4,6 +4,7 @@ import type { Clock } from "@parley/platform/clock";
 import { resourceExhausted, unavailable } from "@parley/platform/errors";
 import type { LogPosition } from "@parley/platform/log/port";
 import type { RecordOutcome } from "./batch-work.ts";
+import { orAborted } from "./or-aborted.ts";
 
 export type OutcomeWaiters = {
   /** Begins to take records of a partition. */
@@ -16,10 +17,14 @@ export type OutcomeWaiters = {
    * `RESOURCE_EXHAUSTED` without having appended when too many wait.
    */
   wait(partition: number, append: () => Promise<LogPosition>): Promise<RecordOutcome>;
+  /** Counts as one that waits, until disposed: an append that is looked at before it is written. */
+  hold(): Disposable;
   /** The applier's word for consecutive records of a partition, the first of them at `offset`. */
   settle(partition: number, offset: number, outcomes: readonly RecordOutcome[]): void;
   /** Tells those who have waited too long; called from time to time. */
   sweep(): void;
+  /** Resolves when nobody waits, or the signal aborts. */
+  idle(signal: AbortSignal): Promise<void>;
   readonly size: number;
 };
 
@@ -58,6 +63,7 @@ class Waiters implements OutcomeWaiters {
   readonly #options: OutcomeWaitersOptions;
   readonly #lines = new Map<number, Line>();
   #size = 0;
+  #idle: PromiseWithResolvers<void> | undefined;
 
   constructor(options: OutcomeWaitersOptions) {
     this.#options = options;
@@ -99,12 +105,12 @@ class Waiters implements OutcomeWaiters {
       const waiter: Waiter = {
         expireTimeMs,
         resolve: (outcome) => {
-          this.#size--;
           resolve(outcome);
+          this.#leave();
         },
         reject: (error) => {
-          this.#size--;
           reject(error);
+          this.#leave();
         },
       };
       append().then(
@@ -146,6 +152,24 @@ class Waiters implements OutcomeWaiters {
         waiter.reject(unknownOutcome("The record was not applied in time."));
       }
     }
+  }
+
+  hold(): Disposable {
+    this.#size++;
+    return { [Symbol.dispose]: () => this.#leave() };
+  }
+
+  async idle(signal: AbortSignal): Promise<void> {
+    if (this.#size === 0 || signal.aborted) return;
+    this.#idle ??= Promise.withResolvers<void>();
+    await orAborted(this.#idle.promise, signal).catch(() => undefined);
+  }
+
+  #leave(): void {
+    this.#size--;
+    if (this.#size > 0) return;
+    this.#idle?.resolve();
+    this.#idle = undefined;
   }
 
   #enter(partition: number, line: Line, offset: number, waiter: Waiter): void {

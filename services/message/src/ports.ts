@@ -136,6 +136,12 @@ export interface MessageStore extends AsyncDisposable {
   write(batch: StoreBatch): StoreWrite;
 
   /**
+   * True while writes fail and what may wait for them is used up: the next batch will not be `readable`
+   * before they succeed again, so callers are better refused than taken into the log and kept waiting.
+   */
+  readonly full: boolean;
+
+  /**
    * Rows from `fromSeq` to `toSeq`, both included. Stops at the first row that is missing: what lies behind
    * a gap was written by somebody whose earlier writes have not arrived, and is not there yet.
    */
@@ -164,7 +170,8 @@ export interface MessageStore extends AsyncDisposable {
 
   /**
    * Raises a person's positions and returns them as stored. They are in no log: it resolves when they
-   * survive the loss of power.
+   * survive the loss of power. Rejects with `UNAVAILABLE` / `STORE_NOT_WRITABLE`, without having raised
+   * anything, when there is no room for what has to wait; and when the store is disposed first.
    */
   raiseReceipt(conversationId: string, receipt: StoredReceipt): Promise<StoredReceipt>;
 

@@ -41,7 +41,10 @@ export type MessageService = AsyncDisposable & {
    * and health says so.
    */
   start(): Promise<void>;
-  /** Takes no more appends, and resolves when those at work are answered and brought to fan-out. */
+  /**
+   * Takes no more appends, and resolves when those at work are answered and brought to fan-out, or after
+   * `deadlineMs`.
+   */
   drain(deadlineMs?: number): Promise<void>;
 };
 
@@ -139,7 +142,10 @@ export async function createMessageService(
     },
     async drain(deadlineMs = DRAIN_MS) {
       draining.abort();
-      await dispatcher.idle(AbortSignal.timeout(deadlineMs));
+      const deadline = AbortSignal.timeout(deadlineMs);
+      // In this order: what is answered is on its way to fan-out in the same turn.
+      await waiters.idle(deadline);
+      await dispatcher.idle(deadline);
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
@@ -157,12 +163,17 @@ function openStore(
   const component = "message store";
   return createLmdbMessageStore({
     directory: config.storeDirectory,
-    onProblem: (error) => {
+    onProblem(error, attempt) {
       metrics.storeFailures.inc();
-      health?.set(component, false, "The message store cannot be written. Is the disk full?");
-      telemetry.log.error({ error }, "A commit of the message store failed; it is tried again.");
+      if (attempt > 1) return;
+      const text = "The message store cannot be written. Is the disk full?";
+      health?.set(component, false, text);
+      telemetry.log.error({ error }, `${text} Its commits wait in memory, and are tried again.`);
     },
-    onRecovered: () => health?.set(component, true),
+    onRecovered() {
+      health?.set(component, true);
+      telemetry.log.info("The message store is written again.");
+    },
   });
 }
 

@@ -16,7 +16,7 @@ function openCommit(layerBytesMax = 1000) {
         attempts.push(attempt);
         waiting.shift()?.(attempt);
       }),
-    onProblem: (error) => problems.push(error),
+    onProblem: (error, attempt) => problems.push({ error, attempt }),
     onRecovered: () => recovered++,
     delayMs: 1,
     layerBytesMax,
@@ -64,10 +64,15 @@ describe("group commit", () => {
     failing.reject(full);
     const again = await next();
     assert.equal(again.layer, failing.layer, "the same, before what came later");
+    assert.equal(commits.failing, true);
     again.reject(full);
     (await next()).resolve();
     await durable;
-    assert.deepEqual(problems, [full, full]);
+    assert.equal(commits.failing, false);
+    assert.deepEqual(problems, [
+      { error: full, attempt: 1 },
+      { error: full, attempt: 2 },
+    ]);
     assert.equal(recovered(), 1);
     (await next()).resolve();
     await commits[Symbol.asyncDispose]();
@@ -78,8 +83,10 @@ describe("group commit", () => {
     assert.equal(put(1, 10).room, undefined, "the first goes at once");
     const committing = await next();
     assert.equal(put(2, 9).room, undefined);
+    assert.equal(commits.full, false);
     const { room } = put(3, 1);
     assert.ok(room !== undefined);
+    assert.equal(commits.full, true);
     let waited = true;
     const done = room.then(() => {
       waited = false;
@@ -88,6 +95,7 @@ describe("group commit", () => {
     assert.equal(waited, true);
     committing.resolve();
     await done;
+    assert.equal(commits.full, false);
     (await next()).resolve();
     await commits[Symbol.asyncDispose]();
   });
@@ -130,5 +138,55 @@ describe("group commit", () => {
     assert.equal(flushed, true);
     await commits.flush();
     await commits[Symbol.asyncDispose]();
+  });
+
+  it("flushes what is there, and not what comes for ever", async () => {
+    const { commits, next, put } = openCommit();
+    put(1);
+    const first = await next();
+    put(2);
+    const flushing = commits.flush();
+    let flushed = false;
+    flushing.then(() => {
+      flushed = true;
+    });
+    first.resolve();
+    const second = await next();
+    assert.equal(flushed, false, "what had been written before the call is not on disk");
+    put(3);
+    second.resolve();
+    await flushing;
+    assert.equal(commits.filling.isEmpty, false, "what came since still waits");
+    put(4);
+    (await next()).resolve();
+    await commits[Symbol.asyncDispose]();
+  });
+
+  it("says to who flushes that nothing more will be on disk", async () => {
+    const { commits, next, put } = openCommit();
+    put(1);
+    const failing = await next();
+    put(2);
+    const refused = assert.rejects(commits.flush(), StoreDisposedError);
+    const disposing = commits[Symbol.asyncDispose]();
+    failing.reject(full);
+    await disposing;
+    await refused;
+  });
+
+  it("ends quietly while somebody could wait for room and does not", async () => {
+    const { commits, next, put } = openCommit(1);
+    const unhandled: unknown[] = [];
+    const onUnhandled = (error: unknown) => unhandled.push(error);
+    process.on("unhandledRejection", onUnhandled);
+    put(1);
+    const failing = await next();
+    put(2);
+    const disposing = commits[Symbol.asyncDispose]();
+    failing.reject(full);
+    await disposing;
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off("unhandledRejection", onUnhandled);
+    assert.deepEqual(unhandled, []);
   });
 });

@@ -6,8 +6,8 @@ import { Layer } from "./overlay.ts";
 export type GroupCommitOptions = {
   /** Puts a layer into the store, atomically; resolves when it is on disk. */
   readonly commit: (layer: Layer) => Promise<void>;
-  /** Called for each attempt that failed; the layer is tried again. */
-  readonly onProblem: (error: unknown) => void;
+  /** Called for each attempt that failed, with the number of failures in a row; the layer is tried again. */
+  readonly onProblem: (error: unknown, attempt: number) => void;
   /** Called when a commit succeeds after one that failed. */
   readonly onRecovered: () => void;
   /** How long writes are collected, in ms. */
@@ -26,7 +26,14 @@ export type GroupCommit = AsyncDisposable & {
   readonly layers: readonly Layer[];
   /** Sees to it that the layer is committed; undefined while there is room for more, else a wait for it. */
   changed(): Promise<void> | undefined;
-  /** Resolves when everything written so far is on disk. */
+  /** True when a layer is being committed and the one that collects is full too: what comes has to wait. */
+  readonly full: boolean;
+  /** True between an attempt that failed and the next one that succeeds. */
+  readonly failing: boolean;
+  /**
+   * Resolves when everything that was written before the call is on disk, without waiting for its time; what
+   * is written meanwhile is not waited for. Rejects with StoreDisposedError when that comes first.
+   */
   flush(): Promise<void>;
 };
 
@@ -56,31 +63,45 @@ class LayeredCommit implements GroupCommit {
   #committing: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #room: PromiseWithResolvers<void> | undefined;
-  #failed = false;
+  #gaveUp = false;
+  failing = false;
 
   constructor(options: GroupCommitOptions) {
     this.#options = options;
   }
 
+  get full(): boolean {
+    return this.#committing !== undefined && this.#fillingIsFull;
+  }
+
+  get #fillingIsFull(): boolean {
+    return this.filling.bytes >= (this.#options.layerBytesMax ?? LAYER_BYTES_MAX);
+  }
+
   changed(): Promise<void> | undefined {
-    const { delayMs = DELAY_MS, layerBytesMax = LAYER_BYTES_MAX } = this.#options;
-    const full = this.filling.bytes >= layerBytesMax;
+    const { delayMs = DELAY_MS } = this.#options;
     if (this.#committing === undefined) {
-      if (full) this.#begin();
+      if (this.#fillingIsFull) this.#begin();
       else this.#timer ??= setTimeout(() => this.#begin(), delayMs);
       return undefined;
     }
-    if (!full) return undefined;
-    this.#room ??= Promise.withResolvers<void>();
+    if (!this.#fillingIsFull) return undefined;
+    if (this.#room === undefined) {
+      this.#room = Promise.withResolvers<void>();
+      // Whoever does not wait for room need not handle that there will be none either.
+      this.#room.promise.catch(() => undefined);
+    }
     return this.#room.promise;
   }
 
   async flush(): Promise<void> {
-    while (this.#committing !== undefined || !this.filling.isEmpty) {
+    const { filling } = this;
+    if (filling.isEmpty) return this.layers[1]?.durable.promise;
+    while (this.filling === filling && !this.#stopped.signal.aborted) {
       if (this.#committing === undefined) this.#begin();
-      await this.#committing;
-      if (this.#stopped.signal.aborted) return;
+      else await this.#committing;
     }
+    await filling.durable.promise;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -88,7 +109,7 @@ class LayeredCommit implements GroupCommit {
     this.#stopped.abort();
     await this.#committing;
     // Not after a layer that failed: what lies behind a gap must not be there.
-    if (!this.filling.isEmpty && !this.#failed) {
+    if (!this.filling.isEmpty && !this.#gaveUp) {
       this.#begin();
       await this.#committing;
     }
@@ -114,7 +135,7 @@ class LayeredCommit implements GroupCommit {
       this.layers = [this.filling];
       layer.durable.resolve();
     } else {
-      this.#failed = true;
+      this.#gaveUp = true;
       layer.durable.reject(new StoreDisposedError("The store was closed before the write."));
     }
     this.#committing = undefined;
@@ -128,11 +149,13 @@ class LayeredCommit implements GroupCommit {
     while (true) {
       try {
         await commit(layer);
+        this.failing = false;
         if (backoff.attempts > 0) onRecovered();
         return true;
       } catch (error) {
         const pauseMs = backoff.next();
-        onProblem(error);
+        this.failing = true;
+        onProblem(error, backoff.attempts);
         if (this.#stopped.signal.aborted) return false;
         await sleep(pauseMs, this.#stopped.signal).catch(() => undefined);
       }

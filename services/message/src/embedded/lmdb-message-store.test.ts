@@ -10,7 +10,7 @@ import {
 import type { ConversationState, StoredRow } from "../domain/conversation.ts";
 import { messageStoreContract } from "../ports.contract.ts";
 import type { MessageStore, StoreBatch } from "../ports.ts";
-import { createLmdbMessageStore } from "./lmdb-message-store.ts";
+import { createLmdbMessageStore, type LmdbMessageStore } from "./lmdb-message-store.ts";
 
 function temporaryDirectory() {
   const directory = mkdtempSync(join(tmpdir(), "parley-lmdb-"));
@@ -20,7 +20,7 @@ function temporaryDirectory() {
   };
 }
 
-function open(directory: string, commitDelayMs?: number): Promise<MessageStore> {
+function open(directory: string, commitDelayMs?: number): Promise<LmdbMessageStore> {
   return createLmdbMessageStore({
     directory,
     onProblem: (error) => assert.fail(String(error)),
@@ -42,7 +42,7 @@ for (const [name, commitDelayMs] of [
         const raiseReceipt = store.raiseReceipt.bind(store);
         store.raiseReceipt = async (...receipt) => {
           const raised = raiseReceipt(...receipt);
-          await store.readParked(undefined, 1);
+          await store.flush();
           return raised;
         };
         const write = store.write.bind(store);
@@ -51,7 +51,7 @@ for (const [name, commitDelayMs] of [
           return {
             readable,
             get durable() {
-              return store.readParked(undefined, 1).then(() => durable);
+              return store.flush().then(() => durable);
             },
           };
         };

@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { unavailable } from "@parley/platform/errors";
 import type { LogIdentity } from "@parley/platform/log/port";
 import {
   type ClosedWindow,
@@ -17,39 +17,40 @@ import type {
   StoredParkedRecord,
   StoreWrite,
 } from "../ports.ts";
-import { createGroupCommit, type GroupCommit } from "./group-commit.ts";
-import {
-  appendTimeOfDedupe,
-  conversationKey,
-  decodeWindow,
-  parkedKey,
-  timeKey,
-  windowKey,
-} from "./lmdb-layout.ts";
+import { createGroupCommit, type GroupCommit, StoreDisposedError } from "./group-commit.ts";
+import { conversationKey, decodeWindow, parkedKey, windowKey } from "./lmdb-layout.ts";
 import { AFTER_ALL, LmdbReader } from "./lmdb-reader.ts";
-import { commitLayer, dedupeKeysIn, openTables, type Tables } from "./lmdb-tables.ts";
+import { commitLayer, openTables, purgeDedupe, type Tables } from "./lmdb-tables.ts";
 
 export type LmdbMessageStoreOptions = {
   /** Directory of this store alone; created if missing. */
   readonly directory: string;
-  /** Called for each commit that failed; what is in it stays readable, and is tried again. */
-  readonly onProblem: (error: unknown) => void;
+  /**
+   * Called for each commit that failed, with the number of failures in a row; what is in it stays readable,
+   * and is tried again. Must not throw.
+   */
+  readonly onProblem: (error: unknown, attempt: number) => void;
   /** Called when a commit succeeds after one that failed. */
   readonly onRecovered?: () => void;
   /** How long writes are collected before they are committed, in ms; default 20. */
   readonly commitDelayMs?: number;
 };
 
+export type LmdbMessageStore = MessageStore & {
+  /** Resolves when everything that was written before the call is on disk. */
+  flush(): Promise<void>;
+};
+
 /**
  * Opens the store of one process. Writes are readable as soon as `write` returns, from memory; they are
  * committed together, each commit with the checkpoints that belong to it, so that replay after a crash or
  * a power loss starts at what is on disk. A copy of the directory taken between two commits is what a
- * power loss leaves.
+ * power loss leaves. While the disk takes no writes, they are tried again with growing pauses; two layers of
+ * them are kept in memory. Disposing it tries once more what waits. Rejects with MessageStoreOpenError.
  */
 export async function createLmdbMessageStore(
   options: LmdbMessageStoreOptions,
-): Promise<MessageStore> {
-  mkdirSync(options.directory, { recursive: true });
+): Promise<LmdbMessageStore> {
   const tables = openTables(options.directory);
   const commits = createGroupCommit({
     commit: (layer) => commitLayer(tables, layer),
@@ -57,13 +58,16 @@ export async function createLmdbMessageStore(
     onRecovered: options.onRecovered ?? (() => undefined),
     ...(options.commitDelayMs === undefined ? {} : { delayMs: options.commitDelayMs }),
   });
-  return new LmdbMessageStore(tables, commits);
+  return new LmdbStore(tables, commits);
 }
 
 const LOG_KEY = Buffer.from("log");
 const READABLE = Promise.resolve();
 
-class LmdbMessageStore implements MessageStore {
+/** The pauses between attempts grow to 5 s; a device that asks sooner only asks again. */
+const RETRY_AFTER_MS = 2000;
+
+class LmdbStore implements LmdbMessageStore {
   readonly #tables: Tables;
   readonly #commits: GroupCommit;
   readonly #reader: LmdbReader;
@@ -75,13 +79,17 @@ class LmdbMessageStore implements MessageStore {
   }
 
   async bindLog(identity: LogIdentity): Promise<LogIdentity> {
-    const { meta, root } = this.#tables;
+    const { meta, commit } = this.#tables;
     const stored = meta.getBinary(LOG_KEY);
     if (stored !== undefined) return JSON.parse(stored.toString()) as LogIdentity;
     const { epoch, partitionCount } = identity;
-    await meta.put(LOG_KEY, Buffer.from(JSON.stringify({ epoch, partitionCount })));
-    await root.flushed;
+    const bytes = Buffer.from(JSON.stringify({ epoch, partitionCount }));
+    await commit(() => void meta.put(LOG_KEY, bytes));
     return identity;
+  }
+
+  get full(): boolean {
+    return this.#commits.failing && this.#commits.full;
   }
 
   async loadCheckpoint(partition: number): Promise<Checkpoint | undefined> {
@@ -196,13 +204,17 @@ class LmdbMessageStore implements MessageStore {
   }
 
   async raiseReceipt(conversationId: string, receipt: StoredReceipt): Promise<StoredReceipt> {
+    // It would be kept in memory until the disk takes writes again: the device sends its position again.
+    if (this.#commits.full) throw notWritable();
     const { filling } = this.#commits;
     const stored = this.#raise(conversationId, receipt);
-    const room = this.#commits.changed();
-    // What did not grow may still be on its way to the disk, from the call before.
-    if (!filling.isEmpty) await filling.durable.promise;
-    else await this.#commits.flush();
-    await room;
+    this.#commits.changed();
+    try {
+      // What did not grow may still be on its way to the disk, from the call before.
+      await (filling.isEmpty ? this.#commits.flush() : filling.durable.promise);
+    } catch (error) {
+      throw error instanceof StoreDisposedError ? notWritable(error) : error;
+    }
     return stored;
   }
 
@@ -210,44 +222,36 @@ class LmdbMessageStore implements MessageStore {
     after: Pick<StoredParkedRecord, "topic" | "partition" | "offset"> | undefined,
     recordsMax: number,
   ): Promise<readonly StoredParkedRecord[]> {
-    await this.#commits.flush();
     const start =
       after === undefined
         ? Buffer.alloc(1)
         : parkedKey(after.topic, after.partition, after.offset + 1);
+    const found = new Map<string, StoredParkedRecord>();
     const range = this.#tables.parked.getRange({ start, end: AFTER_ALL, limit: recordsMax });
-    return [...range].map(({ value }) => JSON.parse(value.toString()) as StoredParkedRecord);
+    for (const { key, value } of range)
+      found.set(key.toString("hex"), JSON.parse(value.toString()));
+    for (const record of this.#commits.layers.flatMap(({ parked }) => parked)) {
+      const key = parkedKey(record.topic, record.partition, record.offset);
+      if (Buffer.compare(key, start) >= 0) found.set(key.toString("hex"), record);
+    }
+    return [...found]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .slice(0, recordsMax)
+      .map(([, record]) => record);
   }
 
   async purgeDedupe(beforeMs: number, entriesMax: number): Promise<boolean> {
-    const { root, dedupe, dedupeTimes } = this.#tables;
-    const range = dedupeTimes.getRange({ start: timeKey(0, 0n), end: timeKey(beforeMs, 0n) });
-    let removed = 0;
-    let more = false;
-    const pages: { readonly key: Buffer; readonly old: readonly Buffer[] }[] = [];
-    for (const { key, value } of range) {
-      more = removed >= entriesMax;
-      if (more) break;
-      const old = [...dedupeKeysIn(value)].filter((entry) => {
-        const stored = dedupe.getBinary(entry);
-        return stored !== undefined && appendTimeOfDedupe(stored) < beforeMs;
-      });
-      pages.push({ key, old });
-      removed += value.byteLength / 32;
-    }
-    if (pages.length === 0) return false;
-    await root.batch(() => {
-      for (const { key, old } of pages) {
-        for (const entry of old) dedupe.remove(entry);
-        dedupeTimes.remove(key);
-      }
-    });
-    return more;
+    // It can wait, and the failure is known already.
+    if (this.#commits.failing) return false;
+    return await purgeDedupe(this.#tables, beforeMs, entriesMax);
+  }
+
+  flush(): Promise<void> {
+    return this.#commits.flush();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#commits[Symbol.asyncDispose]();
-    await this.#tables.root.flushed;
     await this.#tables.root.close();
   }
 
@@ -255,4 +259,9 @@ class LmdbMessageStore implements MessageStore {
     const known = this.#reader.receipt(conversationId, receipt.userId);
     return this.#commits.filling.raiseReceipt(conversationId, receipt, known);
   }
+}
+
+function notWritable(cause?: unknown): Error {
+  const text = "The message store cannot be written at the moment.";
+  return unavailable("STORE_NOT_WRITABLE", text, { retryAfterMs: RETRY_AFTER_MS, cause });
 }

@@ -1,8 +1,14 @@
 /** The LMDB environment: its tables, and putting a layer into them. */
 import { randomBytes } from "node:crypto";
-import { type Database, open, type RootDatabase } from "lmdb";
+import {
+  createLmdbCommit,
+  type LmdbCommit,
+  openLmdb,
+} from "@parley/platform/storage/embedded/lmdb";
+import type { Database, RootDatabase } from "lmdb";
 import type { DedupeEntry } from "../domain/dedupe.ts";
 import {
+  appendTimeOfDedupe,
   conversationKey,
   DEDUPE_KEY_BYTES,
   dedupeKey,
@@ -27,6 +33,8 @@ export type Table = Database<Buffer, Buffer>;
 
 export type Tables = {
   readonly root: RootDatabase<Buffer, Buffer>;
+  /** The one way to write. */
+  readonly commit: LmdbCommit;
   readonly rows: Table;
   readonly heads: Table;
   readonly members: Table;
@@ -39,26 +47,19 @@ export type Tables = {
   readonly meta: Table;
 };
 
-/** Table names; more than LMDB's default of 12 would have to be asked for. */
-const TABLES_MAX = 12;
+/** The directory or the file cannot be used. The message names the variable that says where it is. */
+export class MessageStoreOpenError extends Error {
+  override readonly name = "MessageStoreOpenError";
+}
 
-/**
- * Opens the environment in a directory, or creates it. In LMDB's default, safe mode: each commit is synced,
- * and what a crash or a power loss leaves is the state after some commit.
- */
+/** Opens the environment in a directory, or creates it. Throws MessageStoreOpenError. */
 export function openTables(directory: string): Tables {
-  const root = open<Buffer, Buffer>({
-    path: directory,
-    maxDbs: TABLES_MAX,
-    encoding: "binary",
-    keyEncoding: "binary",
-    // A path such as `./data.d/message` would be taken for a file because of its dot.
-    noSubdir: false,
-  });
+  const root = openRoot(directory);
   const table = (name: string): Table =>
     root.openDB<Buffer, Buffer>({ name, encoding: "binary", keyEncoding: "binary" });
   return {
     root,
+    commit: createLmdbCommit(root),
     rows: table("rows"),
     heads: table("heads"),
     members: table("members"),
@@ -72,12 +73,24 @@ export function openTables(directory: string): Tables {
   };
 }
 
+function openRoot(directory: string): RootDatabase<Buffer, Buffer> {
+  try {
+    return openLmdb<Buffer>(directory, { keys: "bytes" });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new MessageStoreOpenError(
+      `The message store in ${directory} cannot be opened: ${reason}. PARLEY_DATA_DIRECTORY says where it is.`,
+      { cause: error },
+    );
+  }
+}
+
 /** A different start for each process: keys of `dedupe-times` need to differ, not to be in order. */
 let unique = randomBytes(6).readUIntBE(0, 6);
 
-/** Puts everything of a layer, in one transaction. Resolves when it is on disk. */
-export async function commitLayer(tables: Tables, layer: Layer): Promise<void> {
-  const committed = tables.root.batch(() => {
+/** Puts everything of a layer, in one transaction. On disk when it resolves, undone when it rejects. */
+export function commitLayer(tables: Tables, layer: Layer): Promise<void> {
+  return tables.commit(() => {
     for (const [conversationId, held] of layer.conversations) {
       putConversation(tables, conversationKey(conversationId), held);
     }
@@ -90,8 +103,6 @@ export async function commitLayer(tables: Tables, layer: Layer): Promise<void> {
       tables.parked.put(key, Buffer.from(JSON.stringify(record)));
     }
   });
-  await committed;
-  await tables.root.flushed;
 }
 
 function putConversation(tables: Tables, key: Buffer, held: LayerConversation): void {
@@ -126,8 +137,41 @@ function putDedupe(tables: Tables, entries: Iterable<DedupeEntry>): void {
   tables.dedupeTimes.put(timeKey(newestMs, BigInt(unique)), Buffer.concat(keys));
 }
 
+/**
+ * Removes dedupe entries accepted before a time, some `entriesMax` of them, in one transaction. It decides in
+ * its turn among the commits: an entry that was renewed meanwhile stays. True if there may be more.
+ */
+export async function purgeDedupe(
+  tables: Tables,
+  beforeMs: number,
+  entriesMax: number,
+): Promise<boolean> {
+  const { dedupe, dedupeTimes, commit } = tables;
+  const range = { start: timeKey(0, 0n), end: timeKey(beforeMs, 0n) };
+  if (dedupeTimes.getKeysCount({ ...range, limit: 1 }) === 0) return false;
+  let more = false;
+  await commit(() => {
+    const pages = [];
+    let entries = 0;
+    for (const page of dedupeTimes.getRange(range)) {
+      more = entries >= entriesMax;
+      if (more) break;
+      pages.push(page);
+      entries += page.value.byteLength / DEDUPE_KEY_BYTES;
+    }
+    for (const { key, value } of pages) {
+      for (const entry of dedupeKeysIn(value)) {
+        const stored = dedupe.getBinary(entry);
+        if (stored !== undefined && appendTimeOfDedupe(stored) < beforeMs) dedupe.remove(entry);
+      }
+      dedupeTimes.remove(key);
+    }
+  });
+  return more;
+}
+
 /** The dedupe keys in a value of `dedupe-times`. */
-export function* dedupeKeysIn(value: Buffer): Generator<Buffer> {
+function* dedupeKeysIn(value: Buffer): Generator<Buffer> {
   for (let at = 0; at + DEDUPE_KEY_BYTES <= value.byteLength; at += DEDUPE_KEY_BYTES) {
     yield value.subarray(at, at + DEDUPE_KEY_BYTES);
   }

@@ -66,7 +66,7 @@ export async function createLmdbWorld(): Promise<HistoryWorld> {
         () => generation,
       ),
     async flush() {
-      await store.readParked(undefined, 1);
+      await store.flush();
       const copy = join(base, `copy-${generation}-${Date.now()}-${Math.random()}`);
       cpSync(directory, copy, { recursive: true });
       if (flushed !== undefined) rmSync(flushed, { recursive: true });
@@ -99,6 +99,7 @@ function gated(
   const born = generation();
   const { beforeStep, chooseReplay } = options;
   return {
+    full: false,
     bindLog: (identity) => current().bindLog(identity),
     async loadCheckpoint(partition) {
       const stored = await current().loadCheckpoint(partition);

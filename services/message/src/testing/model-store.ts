@@ -141,6 +141,7 @@ export function createModelStore(options: ModelStoreOptions): MessageStore {
 const NO_FAULTS: ReadonlySet<StoreFault> = new Set();
 
 class ModelStore implements MessageStore {
+  readonly full = false;
   readonly #options: ModelStoreOptions;
   readonly #disk: ModelDisk;
   readonly #faults: ReadonlySet<StoreFault>;
