@@ -13,6 +13,7 @@ import {
   QUEUE_DELIVERIES_MAX,
   TICK_MS,
 } from "./delivery-queue.ts";
+import { MISSED_PEOPLE_MAX } from "./missed-people.ts";
 
 const MIB = 1024 * 1024;
 
@@ -120,6 +121,61 @@ test("the queue is bounded in deliveries and in bytes", () => {
   assert.ok(one.add("a", { bytes: 100 * MIB }), "one goes alone");
 });
 
+test("the next batch names whom something durable was given up for, once it was acknowledged never again", () => {
+  const { queue, add, pass } = createQueue();
+  add("late");
+  add("typing", { ephemeral: true });
+  pass(GIVE_UP_MS);
+  assert.equal(queue.depth, 0);
+  assert.ok(queue.waiting, "also when there is nothing else to tell");
+  const notice = queue.takeBatch();
+  assert.deepEqual(notice, {
+    batchNumber: 1n,
+    deliveries: [],
+    missed: { userIds: ["late"], everybody: false },
+  });
+  assert.equal(queue.takeBatch(), undefined);
+  assert.deepEqual(queue.missedUserIds, ["late"], "it is not known to have arrived");
+  queue.acknowledge(1n);
+  assert.deepEqual(queue.missedUserIds, []);
+  add("next");
+  assert.equal(queue.takeBatch()?.missed, undefined);
+});
+
+test("what was told and not acknowledged is told again, in front", () => {
+  const { queue, add, take, pass } = createQueue();
+  add("a");
+  take();
+  assert.equal(pass(GIVE_UP_MS), true);
+  assert.equal(queue.takeBatch()?.missed?.userIds[0], "a");
+  queue.takeBack();
+  add("b");
+  const again = queue.takeBatch();
+  assert.deepEqual(again?.missed?.userIds, ["a"]);
+  assert.equal(again?.deliveries.length, 1);
+  assert.equal(pass(GIVE_UP_MS), true, "it ages like any other");
+  assert.deepEqual(queue.takeBatch()?.missed?.userIds.toSorted(), ["a", "b"]);
+  assert.equal(pass(GIVE_UP_MS), true, "also with nothing in it");
+  assert.deepEqual(queue.missedUserIds.toSorted(), ["a", "b"]);
+});
+
+test("who finds no room is named, and above a thousand people it is everybody", () => {
+  const { queue, add } = createQueue();
+  assert.ok(add("a", { bytes: 60 * MIB }));
+  assert.equal(add("b", { bytes: 5 * MIB }), false);
+  assert.deepEqual(queue.takeBatch()?.missed, { userIds: ["b"], everybody: false });
+  queue.takeBack();
+  for (let at = 1; at < MISSED_PEOPLE_MAX; at++) add(`u${at}`, { bytes: 5 * MIB });
+  add("b", { bytes: 5 * MIB });
+  assert.equal(queue.takeBatch()?.missed?.everybody, false);
+  queue.takeBack();
+  add("one more", { bytes: 5 * MIB });
+  assert.equal(queue.takeBatch()?.missed?.everybody, true);
+  assert.equal(queue.missedUserIds.length, MISSED_PEOPLE_MAX);
+  queue.acknowledge(1n);
+  assert.equal(queue.missedUserIds.length, 0);
+});
+
 test("clearing gives up everything", () => {
   const { queue, add, take, givenUp, handedOver } = createQueue();
   add("a");
@@ -129,4 +185,5 @@ test("clearing gives up everything", () => {
   assert.equal(givenUp.length, 2);
   assert.deepEqual(handedOver, ["a", "b"]);
   assert.equal(queue.depth, 0);
+  assert.deepEqual(queue.missedUserIds.toSorted(), ["a", "b"]);
 });

@@ -1,5 +1,6 @@
 /** Deliveries on their way to one gateway: those that wait, those that were sent, and how old they are. */
 import type { Delivery } from "@parley/gen/parley/internal/gateway/v1/delivery_service_pb";
+import { createMissedPeople, MISSED_PEOPLE_MAX, type MissedNotice } from "./missed-people.ts";
 
 /** The contract: a batch without an acknowledgement for this long is given up. */
 export const GIVE_UP_MS = 5000;
@@ -29,13 +30,19 @@ const HANDOVER_WAIT_TICKS = HANDOVER_WAIT_MS / TICK_MS;
 
 export type DeliveryBatch = {
   readonly batchNumber: bigint;
+  /** None where only `missed` is to be told. */
   readonly deliveries: readonly Delivery[];
+  /** Whom deliveries were given up for since this was last told. */
+  readonly missed: MissedNotice | undefined;
 };
 
 export type DeliveryQueue = {
-  /** Queues a delivery; false when there is no room. `onHandedOver` is called once, see `GatewayLink`. */
+  /**
+   * Queues a delivery. False when there is no room: it is given up, which the next batch tells. `onHandedOver`
+   * is called once, see `GatewayLink`, unless this is false.
+   */
   add(delivery: Delivery, bytes: number, onHandedOver: () => void): boolean;
-  /** The next batch to send; undefined when nothing waits or enough is on its way. */
+  /** The next batch to send; undefined when there is nothing to tell or enough is on its way. */
   takeBatch(): DeliveryBatch | undefined;
   /** A batch arrived. Unknown numbers are ignored. */
   acknowledge(batchNumber: bigint): void;
@@ -47,7 +54,13 @@ export type DeliveryQueue = {
   clear(): void;
   /** Deliveries without an acknowledgement. */
   readonly depth: number;
-  readonly waiting: number;
+  /** True when there is something to send. */
+  readonly waiting: boolean;
+  /**
+   * Some of those whom deliveries were given up for, and of whom the gateway has not acknowledged that; empty
+   * if it has of all.
+   */
+  readonly missedUserIds: readonly string[];
 };
 
 type Queued = {
@@ -58,7 +71,13 @@ type Queued = {
   onHandedOver: (() => void) | undefined;
 };
 
-type InFlight = { readonly batchNumber: bigint; readonly items: readonly Queued[] };
+type InFlight = {
+  readonly batchNumber: bigint;
+  readonly items: readonly Queued[];
+  readonly missed: MissedNotice | undefined;
+  /** Of its oldest delivery. */
+  readonly tick: number;
+};
 
 /** Creates an empty queue; `onGivenUp` hears of each delivery that the gateway did not take in time. */
 export function createDeliveryQueue(onGivenUp: (delivery: Delivery) => void): DeliveryQueue {
@@ -67,6 +86,7 @@ export function createDeliveryQueue(onGivenUp: (delivery: Delivery) => void): De
 
 class AgingQueue implements DeliveryQueue {
   readonly #onGivenUp: (delivery: Delivery) => void;
+  readonly #missed = createMissedPeople();
   #waiting: Queued[] = [];
   #inFlight: InFlight[] = [];
   #nextNumber = 1n;
@@ -78,13 +98,21 @@ class AgingQueue implements DeliveryQueue {
     this.#onGivenUp = onGivenUp;
   }
 
-  get waiting(): number {
-    return this.#waiting.length;
+  get waiting(): boolean {
+    return this.#waiting.length > 0 || this.#missed.userIds.size > 0;
+  }
+
+  get missedUserIds(): readonly string[] {
+    const onTheirWay = this.#inFlight.flatMap(({ missed }) => missed?.userIds ?? []);
+    return [...this.#missed.userIds, ...onTheirWay].slice(0, MISSED_PEOPLE_MAX);
   }
 
   add(delivery: Delivery, bytes: number, onHandedOver: () => void): boolean {
-    if (this.depth >= QUEUE_DELIVERIES_MAX) return false;
-    if (this.#bytes + bytes > QUEUE_BYTES_MAX && this.depth > 0) return false;
+    const bytesFull = this.#bytes + bytes > QUEUE_BYTES_MAX && this.depth > 0;
+    if (this.depth >= QUEUE_DELIVERIES_MAX || bytesFull) {
+      this.#missed.add(delivery);
+      return false;
+    }
     this.#waiting.push({ delivery, bytes, tick: this.#tick, onHandedOver });
     this.depth++;
     this.#bytes += bytes;
@@ -92,13 +120,12 @@ class AgingQueue implements DeliveryQueue {
   }
 
   takeBatch(): DeliveryBatch | undefined {
-    if (this.#waiting.length === 0 || this.#inFlight.length >= BATCHES_IN_FLIGHT_MAX) {
-      return undefined;
-    }
+    if (!this.waiting || this.#inFlight.length >= BATCHES_IN_FLIGHT_MAX) return undefined;
     const items = this.#takeItems();
+    const missed = this.#missed.take();
     const batchNumber = this.#nextNumber++;
-    this.#inFlight.push({ batchNumber, items });
-    return { batchNumber, deliveries: items.map(({ delivery }) => delivery) };
+    this.#inFlight.push({ batchNumber, items, missed, tick: items[0]?.tick ?? this.#tick });
+    return { batchNumber, deliveries: items.map(({ delivery }) => delivery), missed };
   }
 
   acknowledge(batchNumber: bigint): void {
@@ -119,6 +146,7 @@ class AgingQueue implements DeliveryQueue {
       if (item.delivery.conversationId === "") this.#giveUp(item);
       else again.push(item);
     }
+    this.#takeBackMissed();
     this.#inFlight = [];
     this.#nextNumber = 1n;
     this.#waiting = [...again, ...this.#waiting];
@@ -126,13 +154,14 @@ class AgingQueue implements DeliveryQueue {
 
   tick(): boolean {
     this.#tick++;
-    if (this.depth === 0) return false;
+    if (this.depth === 0 && this.#inFlight.length === 0) return false;
     const givenUpTick = this.#tick - GIVE_UP_TICKS;
     const [oldest] = this.#inFlight;
-    const dead = oldest?.items[0] !== undefined && oldest.items[0].tick <= givenUpTick;
+    const dead = oldest !== undefined && oldest.tick <= givenUpTick;
     if (dead) {
       this.#inFlight.shift();
       for (const item of oldest.items) this.#giveUp(item);
+      if (oldest.missed !== undefined) this.#missed.takeBack(oldest.missed);
     }
     const fresh = this.#waiting.findIndex(({ tick }) => tick > givenUpTick);
     const late = this.#waiting.splice(0, fresh < 0 ? this.#waiting.length : fresh);
@@ -143,9 +172,16 @@ class AgingQueue implements DeliveryQueue {
 
   clear(): void {
     const items = [...this.#inFlight.flatMap((batch) => batch.items), ...this.#waiting];
+    this.#takeBackMissed();
     this.#inFlight = [];
     this.#waiting = [];
     for (const item of items) this.#giveUp(item);
+  }
+
+  #takeBackMissed(): void {
+    for (const { missed } of this.#inFlight) {
+      if (missed !== undefined) this.#missed.takeBack(missed);
+    }
   }
 
   #takeItems(): Queued[] {
@@ -174,6 +210,7 @@ class AgingQueue implements DeliveryQueue {
   }
 
   #giveUp(item: Queued): void {
+    this.#missed.add(item.delivery);
     this.#onGivenUp(item.delivery);
     this.#finish(item);
   }

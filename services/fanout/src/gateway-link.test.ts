@@ -81,7 +81,62 @@ test("a gateway that does not answer is given up, and taken up again when it doe
   gateway.mode = "ready";
   await deliver("b");
   assert.deepEqual(taken(), ["b"]);
+  assert.deepEqual(gateway.missed, [["a"]], "whom it passed by is named first");
   assert.deepEqual(gateway.streams, [[], [1n]], "the dead stream is left behind");
+  assert.deepEqual(gateway.endings, ["ended"], "which is no reason to catch up everybody");
+});
+
+test("a gateway is told whom it missed something for although nothing else comes", async () => {
+  const { link, deliver, gateway, clock } = createLink();
+  await using _link = link;
+  gateway.mode = "gone";
+  const waited = deliver("a");
+  clock.advance(GIVE_UP_MS);
+  await waited;
+  assert.equal(link.depth, 0);
+  assert.deepEqual(link.missedUserIds, ["a"]);
+  assert.equal(gateway.streams.length, 0);
+  gateway.mode = "ready";
+  while (link.missedUserIds.length > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.deepEqual([gateway.missed, gateway.deliveries], [[["a"]], []]);
+});
+
+test("a stream is ended by a link that owes nothing, and broken off by one that does", async () => {
+  const first = createLink();
+  await first.deliver("a");
+  await first.link[Symbol.asyncDispose]();
+  assert.deepEqual(first.gateway.endings, ["ended"]);
+  const second = createLink();
+  second.gateway.mode = "deaf";
+  const waited = second.deliver("a");
+  while (second.gateway.streams.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  await second.link[Symbol.asyncDispose]();
+  await waited;
+  assert.deepEqual(second.gateway.endings, ["broken"]);
+  const third = createLink();
+  third.gateway.mode = "deaf";
+  void third.deliver("typing", "");
+  while (third.gateway.streams.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  await third.link[Symbol.asyncDispose]();
+  assert.deepEqual(third.gateway.endings, ["ended"]);
+});
+
+test("what comes late on a stream that was left acknowledges nothing of the next", async () => {
+  const { link, deliver, gateway, clock } = createLink();
+  await using _link = link;
+  gateway.mode = "slow";
+  void deliver("a");
+  while (gateway.held === 0) await new Promise((resolve) => setImmediate(resolve));
+  clock.advance(GIVE_UP_MS);
+  const waited = deliver("b");
+  while (gateway.held === 1) await new Promise((resolve) => setImmediate(resolve));
+  gateway.releaseOne();
+  for (let at = 0; at < 20; at++) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(link.depth, 1);
+  assert.deepEqual(link.missedUserIds, ["a"]);
+  gateway.releaseOne();
+  await waited;
+  assert.deepEqual(link.missedUserIds, []);
 });
 
 test("disposing gives up what waits for a gateway that is gone", async () => {

@@ -1,9 +1,13 @@
-/** The links to all gateways: made when a session is found there, closed when none is for a while. */
+/**
+ * The links to all gateways: made when a session is found there, closed when none is for a while. One that has
+ * yet to tell its gateway whom deliveries were given up for stays as long as the registry knows them there.
+ */
 import type { Transport } from "@connectrpc/connect";
 import type { GatewaySessions } from "@parley/gen/parley/internal/presence/v1/session_registry_service_pb";
 import type { Timer, TimerClock } from "@parley/platform/clock";
 import type { Logger } from "@parley/platform/telemetry/logger";
 import { createGatewayLink, type GatewayLink, type LinkObserver } from "./gateway-link.ts";
+import type { SessionLocator } from "./session-locator.ts";
 
 /** Opens the way to a gateway; disposed of with its link when it can be. */
 export type GatewayTransport = (gatewayId: string, gatewayAddress: string) => Transport;
@@ -20,6 +24,7 @@ export type GatewayLinks = AsyncDisposable & {
 
 export type GatewayLinksOptions = {
   readonly gatewayTransport: GatewayTransport;
+  readonly locator: Pick<SessionLocator, "locate">;
   readonly clock: TimerClock;
   readonly log: Logger;
   readonly observer: LinkObserver;
@@ -33,11 +38,13 @@ type Entry = {
   readonly gatewayAddress: string;
   readonly transport: Transport;
   readonly link: GatewayLink;
+  /** The registry is being asked whether it still knows the gateway. */
+  asking: boolean;
 };
 
 /** Creates an empty set of links. Disposing it gives up what is queued. */
 export function createGatewayLinks(options: GatewayLinksOptions): GatewayLinks {
-  const { gatewayTransport, clock, log, observer } = options;
+  const { gatewayTransport, locator, clock, log, observer } = options;
   const entries = new Map<string, Entry>();
   const closing = new Set<Promise<void>>();
   let timer: Timer | undefined;
@@ -53,7 +60,23 @@ export function createGatewayLinks(options: GatewayLinksOptions): GatewayLinks {
 
   const closeIdle = () => {
     for (const [gatewayId, entry] of entries) {
-      if (entry.link.idleMs >= IDLE_MS) close(gatewayId, entry);
+      if (entry.link.idleMs < IDLE_MS) continue;
+      if (entry.link.missedUserIds.length === 0) close(gatewayId, entry);
+      else if (!entry.asking) void closeIfGone(gatewayId, entry);
+    }
+  };
+
+  const closeIfGone = async (gatewayId: string, entry: Entry) => {
+    entry.asking = true;
+    try {
+      const located = await locator.locate(entry.link.missedUserIds);
+      const gone = located.every((gateway) => gateway.gatewayId !== gatewayId);
+      const idle = entry.link.idleMs >= IDLE_MS;
+      if (gone && idle && entries.get(gatewayId) === entry) close(gatewayId, entry);
+    } catch {
+      // Fan-out is stopping.
+    } finally {
+      entry.asking = false;
     }
   };
 
@@ -72,7 +95,7 @@ export function createGatewayLinks(options: GatewayLinksOptions): GatewayLinks {
       if (known !== undefined) close(gatewayId, known);
       const transport = gatewayTransport(gatewayId, gatewayAddress);
       const link = createGatewayLink({ gatewayId, transport, clock, log, observer });
-      entries.set(gatewayId, { gatewayAddress, transport, link });
+      entries.set(gatewayId, { gatewayAddress, transport, link, asking: false });
       return link;
     },
     async empty() {

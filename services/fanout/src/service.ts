@@ -68,11 +68,11 @@ export async function createFanoutService(
     unfinishedBatches: () => dispatcher.unfinished,
   });
   const absentees = createAbsentees(metrics);
-  const links = resources.use(
-    createGatewayLinks({ gatewayTransport, clock, log: logger, observer: absentees }),
-  );
   const registry = createClient(SessionRegistryService, transports.presence);
   const locator = createSessionLocator({ registry, log: logger });
+  const links = resources.use(
+    createGatewayLinks({ gatewayTransport, locator, clock, log: logger, observer: absentees }),
+  );
   const deliverer = createDeliverer({ locator, links, absentees, metrics });
   const onMissing = createMissingReport(logger, health);
   const parts = {

@@ -18,6 +18,10 @@ export type TestGateway = {
   readonly deliveries: Delivery[];
   /** The numbers of the batches of each stream. */
   readonly streams: bigint[][];
+  /** Whom each batch named as having missed something, in order: batches that named nobody are left out. */
+  readonly missed: (readonly string[] | "everybody")[];
+  /** How streams came to their end, in order. */
+  readonly endings: ("ended" | "broken")[];
   /** What `EndSessions` was called with. */
   readonly ended: { userId: string; deviceIds: string[] }[];
   /** `seq` of every durable event that a person got, in order. */
@@ -25,10 +29,14 @@ export type TestGateway = {
   /** Resolves when so many deliveries were taken in all. */
   received(count: number): Promise<void>;
   /**
-   * `deaf`: takes batches and never acknowledges. `gone`: refuses streams and breaks the open ones.
-   * `ready`: takes and acknowledges.
+   * `deaf`: takes batches and never acknowledges. `gone`: refuses streams and breaks the open ones. `slow`:
+   * takes them and acknowledges one when `releaseOne` is called. `ready`: takes and acknowledges.
    */
-  mode: "ready" | "deaf" | "gone";
+  mode: "ready" | "deaf" | "gone" | "slow";
+  /** Batches that a slow gateway has yet to acknowledge. */
+  readonly held: number;
+  /** Lets a slow gateway acknowledge the oldest batch. */
+  releaseOne(): void;
   /** People who are reported absent. */
   readonly absent: Set<string>;
 };
@@ -37,6 +45,9 @@ export function createTestGateway(): TestGateway {
   let mode: TestGateway["mode"] = "ready";
   const deliveries: Delivery[] = [];
   const streams: bigint[][] = [];
+  const missed: (readonly string[] | "everybody")[] = [];
+  const endings: ("ended" | "broken")[] = [];
+  const held: (() => void)[] = [];
   const ended: TestGateway["ended"] = [];
   const absent = new Set<string>();
   const waiting: { count: number; resolve: () => void }[] = [];
@@ -46,6 +57,8 @@ export function createTestGateway(): TestGateway {
   const take = (request: DeliverBatchesRequest, numbers: bigint[]) => {
     numbers.push(request.batchNumber);
     deliveries.push(...request.deliveries);
+    if (request.everybodyMissed) missed.push("everybody");
+    else if (request.missedUserIds.length > 0) missed.push(request.missedUserIds);
     for (const one of waiting) if (deliveries.length >= one.count) one.resolve();
   };
 
@@ -54,14 +67,23 @@ export function createTestGateway(): TestGateway {
     const numbers: bigint[] = [];
     streams.push(numbers);
     const iterator = requests[Symbol.asyncIterator]();
-    for (;;) {
-      const next = await Promise.race([iterator.next(), gone.promise]);
-      if (next.done === true) return;
-      if (mode === "deaf") continue;
-      take(next.value, numbers);
-      const { batchNumber } = next.value;
-      const users = next.value.deliveries.flatMap(({ userIds }) => userIds);
-      yield { batchNumber, absentUserIds: users.filter((userId) => absent.has(userId)) };
+    let ending: "ended" | "broken" = "broken";
+    try {
+      for (;;) {
+        const next = await Promise.race([iterator.next(), gone.promise]);
+        if (next.done === true) {
+          ending = "ended";
+          return;
+        }
+        if (mode === "deaf") continue;
+        take(next.value, numbers);
+        const { batchNumber } = next.value;
+        if (mode === "slow") await new Promise<void>((resolve) => held.push(resolve));
+        const users = next.value.deliveries.flatMap(({ userIds }) => userIds);
+        yield { batchNumber, absentUserIds: users.filter((userId) => absent.has(userId)) };
+      }
+    } finally {
+      endings.push(ending);
     }
   }
 
@@ -81,6 +103,8 @@ export function createTestGateway(): TestGateway {
     }),
     deliveries,
     streams,
+    missed,
+    endings,
     ended,
     absent,
     seqsOf: (userId) =>
@@ -94,6 +118,10 @@ export function createTestGateway(): TestGateway {
       waiting.push({ count, resolve });
       await promise;
     },
+    get held() {
+      return held.length;
+    },
+    releaseOne: () => held.shift()?.(),
     get mode() {
       return mode;
     },
