@@ -30,8 +30,8 @@ export type MembershipDeps = {
 const FETCH_WAIT_MS = 100;
 /** Fetched at once of one partition. */
 const FETCH_PARTITION_BYTES_MAX = 2 * 1024 * 1024;
-/** A member says that it is there this often per session timeout. */
-const HEARTBEATS_PER_SESSION = 4;
+/** A member says that it is there, and learns that the group changes, this often per session timeout. */
+const HEARTBEATS_PER_SESSION = 10;
 
 /** Joins in the background. Disposing it leaves the group. */
 export function createMembership(deps: MembershipDeps): Membership {

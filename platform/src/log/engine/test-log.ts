@@ -17,8 +17,11 @@ export type TestLog = {
   remove(): Promise<void>;
 };
 
-export function createTestLog(tuning: Partial<KafkaLogTuning> = {}): TestLog {
-  const prefix = `test-${randomUUID().slice(0, 8)}.`;
+/** `prefix` opens a log that another process made. */
+export function createTestLog(
+  tuning: Partial<KafkaLogTuning> & { readonly prefix?: string } = {},
+): TestLog {
+  const { prefix = `test-${randomUUID().slice(0, 8)}.` } = tuning;
   const problems: KafkaLogProblem[] = [];
   return {
     prefix,
@@ -27,7 +30,6 @@ export function createTestLog(tuning: Partial<KafkaLogTuning> = {}): TestLog {
       createKafkaLog({
         brokers: TEST_BROKERS,
         clientId: "test",
-        prefix,
         partitionCount: 4,
         replicationFactor: 1,
         minInSyncReplicas: 1,
@@ -35,6 +37,7 @@ export function createTestLog(tuning: Partial<KafkaLogTuning> = {}): TestLog {
         retryPauseMinMs: 1,
         retryPauseMaxMs: 5,
         ...tuning,
+        prefix,
       }),
     remove: () => removeTopics(prefix),
   };
