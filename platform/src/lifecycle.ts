@@ -96,6 +96,7 @@ export function createLifecycle(options: {
     async start() {
       if (state !== "created") throw new Error(`cannot start when ${state}`);
       state = "starting";
+      const startedMs = performance.now();
       try {
         for (const step of steps) await startStep(step);
       } catch (error) {
@@ -105,7 +106,7 @@ export function createLifecycle(options: {
       if (state !== "starting") throw new Error("stopped while starting");
       state = "ready";
       health.set(PROCESS, true);
-      log.info("Ready.");
+      log.info({ duration_ms: Math.round(performance.now() - startedMs) }, "Ready.");
     },
     async drain(deadlineMs) {
       if (state !== "ready") return;

@@ -57,7 +57,8 @@ test("an error is written with its causes, a bounded number of them, and without
   };
   assert.equal(error.type, "Error");
   assert.equal(error.message, "first");
-  assert.match(error.stack, /logger\.test/);
+  assert.match(error.stack, /^ {4}at .*logger\.test/);
+  assert.doesNotMatch(error.stack, /first/, "the message is not said twice");
   assert.equal(error.cause.message, "second");
   log.error({ error: notFound("GONE", "x", { name: "Zoë" }) }, "Failed.");
   assert.doesNotMatch(JSON.stringify(last()), /Zoë/);
@@ -89,6 +90,14 @@ test("the readable format is one line per entry, and the stack of an error", () 
   );
   log.error({ error: new Error("broken") }, "Failed.");
   assert.match(lines[1] ?? "", /Failed\.\nError: broken\n {4}at /);
+  const error = new TypeError("outer\nof two lines", { cause: new Error("ENOSPC: no space left") });
+  log.error({ error }, "Failed.");
+  assert.match(
+    lines[2] ?? "",
+    /Failed\.\nTypeError: outer\nof two lines\n( {4}at .*\n)+Caused by Error: ENOSPC: no space left\n {4}at /,
+  );
+  log.error({ error: "a text" }, "Failed.");
+  assert.match(lines[3] ?? "", /Failed\.\na text\n$/);
 });
 
 test("the silent logger writes nothing, at no level", () => {

@@ -32,7 +32,7 @@ export type LoggerOptions = {
   readonly destination: LogDestination;
 };
 
-/** Creates a logger. An `error` field becomes {type, message, reason, stack, cause}. */
+/** Creates a logger. An `error` field becomes {type, message, reason, stack, cause}; the stack is its frames. */
 export function createLogger(options: LoggerOptions): Logger {
   const destination =
     options.format === "line" ? lineDestination(options.destination) : options.destination;
@@ -70,11 +70,19 @@ export function describeError(error: unknown, depth = 0): unknown {
     type: error.name,
     message: error.message,
     ...reasonField(error),
-    stack: error.stack,
+    stack: framesOf(error),
     ...(cause === undefined || cause === null || depth >= CAUSE_DEPTH_MAX
       ? {}
       : { cause: describeError(cause, depth + 1) }),
   };
+}
+
+const FRAME = /^ +at /;
+
+/** Where it happened, without the message, which V8 repeats in front and which has a field of its own. */
+function framesOf(error: Error): string {
+  const lines = error.stack?.split("\n") ?? [];
+  return lines.filter((line) => FRAME.test(line)).join("\n");
 }
 
 function reasonField(error: Error): { reason?: string } {
@@ -104,7 +112,14 @@ type Line = Readonly<Record<string, unknown>> & {
   readonly level?: string;
   readonly service?: string;
   readonly msg?: string;
-  readonly error?: { readonly stack?: string; readonly message?: string };
+  readonly error?: DescribedError | string;
+};
+
+type DescribedError = {
+  readonly type: string;
+  readonly message: string;
+  readonly stack: string;
+  readonly cause?: DescribedError | string;
 };
 
 function formatLine(line: Line): string {
@@ -115,5 +130,12 @@ function formatLine(line: Line): string {
     .map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`);
   const text = [time, level, line.service ?? "", line.msg ?? "", ...fields].join("  ");
   const { error } = line;
-  return error === undefined ? text : `${text}\n${error.stack ?? error.message ?? String(error)}`;
+  return error === undefined ? text : `${text}\n${formatError(error)}`;
+}
+
+function formatError(error: DescribedError | string): string {
+  if (typeof error === "string") return error;
+  const { type, message, stack, cause } = error;
+  const text = `${type}: ${message}${stack === "" ? "" : `\n${stack}`}`;
+  return cause === undefined ? text : `${text}\nCaused by ${formatError(cause)}`;
 }

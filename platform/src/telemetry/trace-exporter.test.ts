@@ -9,6 +9,7 @@ import { createManualClock } from "../clock.ts";
 import { createLogger } from "./logger.ts";
 import { createMetrics } from "./metrics.ts";
 import { createTelemetry } from "./telemetry.ts";
+import { parseTraceParent, runWithTraceContext } from "./trace-context.ts";
 import { createTraceExporter, EXPORT_QUEUE_SPANS_MAX } from "./trace-exporter.ts";
 
 /** What a stop waits for the collector here; it is done well before the exporter gives up by itself. */
@@ -16,6 +17,8 @@ const FLUSH_MS = 100;
 const GIVES_UP_MS = 2000;
 /** Between the two, with room for a busy machine. */
 const AT_ONCE_MS = 700;
+
+const TRACED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 async function createCollector(listener: RequestListener) {
   const server = createServer(listener).listen(0, "127.0.0.1");
@@ -114,7 +117,8 @@ test("a closed port is named, and delays neither those who work nor a stop", asy
   const startMs = performance.now();
   rig.end(100);
   assert.ok(performance.now() - startMs < AT_ONCE_MS);
-  await rig.flush();
+  await runWithTraceContext(parseTraceParent(TRACED), () => rig.flush());
+  assert.equal(rig.lines[0]?.trace_id, undefined, "the line belongs to no trace");
   assert.match(String(rig.lines[0]?.reason), /ECONNREFUSED/);
   assert.equal(await rig.lost("collector"), 100);
   const patient = createRig(await closedEndpoint(), GIVES_UP_MS);

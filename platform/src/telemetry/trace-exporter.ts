@@ -14,6 +14,7 @@ import {
 import { type Clock, systemClock } from "../clock.ts";
 import type { Logger } from "./logger.ts";
 import type { Metrics } from "./metrics.ts";
+import { runWithTraceContext } from "./trace-context.ts";
 
 export type TraceExporterOptions = {
   /** Base URL of an OTLP/HTTP collector. */
@@ -53,11 +54,12 @@ export function createTraceExporter(options: TraceExporterOptions): SpanProcesso
     export(spans, done) {
       exporter.export(spans, (result) => {
         waiting -= spans.length;
-        if (result.code === 0) report.succeeded();
-        else {
-          lost.inc({ cause: "collector" }, spans.length);
-          report.failed(spans.length, result.error);
-        }
+        if (result.code !== 0) lost.inc({ cause: "collector" }, spans.length);
+        // The traced call that set the timer has nothing to do with these lines.
+        runWithTraceContext(undefined, () => {
+          if (result.code === 0) report.succeeded();
+          else report.failed(spans.length, result.error);
+        });
         done(result);
       });
     },
