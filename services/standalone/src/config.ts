@@ -21,6 +21,7 @@ import {
   toMessageConfig,
 } from "@parley/message/config";
 import {
+  ConfigError,
   type Env,
   parseBoolean,
   parseDuration,
@@ -92,7 +93,7 @@ export function toStandaloneConfig(env: Env): StandaloneConfig {
     logShowPersonal: parseBoolean("PARLEY_LOG_SHOW_PERSONAL", env.PARLEY_LOG_SHOW_PERSONAL, {
       default: false,
     }),
-    tracesEndpoint: env.PARLEY_TRACES_ENDPOINT?.trim() || undefined,
+    tracesEndpoint: parseEndpoint(env.PARLEY_TRACES_ENDPOINT),
     tracesSampleRatio: parseNumber("PARLEY_TRACES_SAMPLE_RATIO", env.PARLEY_TRACES_SAMPLE_RATIO, {
       default: 0.01,
       min: 0,
@@ -110,4 +111,13 @@ export function toStandaloneConfig(env: Env): StandaloneConfig {
     presence: toPresenceConfig(readPresence(env)),
     gateway: toGatewayConfig(readGateway(env)),
   };
+}
+
+function parseEndpoint(value: string | undefined): string | undefined {
+  const endpoint = value?.trim();
+  if (!endpoint) return undefined;
+  const protocol = URL.parse(endpoint)?.protocol;
+  if (protocol === "http:" || protocol === "https:") return endpoint;
+  const expected = "an http or https URL such as http://localhost:4318";
+  throw new ConfigError("PARLEY_TRACES_ENDPOINT", value, expected);
 }

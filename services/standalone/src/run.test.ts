@@ -46,3 +46,11 @@ it("refuses a log of a size that message ids cannot count", async () => {
   assert.equal(code, 2);
   assert.match(err, /PARLEY_LOG_PARTITIONS/);
 });
+
+it("refuses a collector's address that is no URL, before anything starts", async () => {
+  for (const endpoint of ["localhost:4318", "collector", "ftp://localhost"]) {
+    const { code, err } = await run([], { PARLEY_TRACES_ENDPOINT: endpoint });
+    assert.equal(code, 2, endpoint);
+    assert.match(err, /PARLEY_TRACES_ENDPOINT is ".*"; expected an http or https URL/);
+  }
+});
