@@ -56,11 +56,6 @@ export class RulesVersionError extends Error {
   override readonly name = "RulesVersionError";
 }
 
-/** Consumption ended before a batch was readable; it comes again from the log. */
-export class ConsumerStoppedError extends Error {
-  override readonly name = "ConsumerStoppedError";
-}
-
 /** Starts consuming. Rejects when the log and the store do not belong together. */
 export async function startMessageConsumer(
   dependencies: MessageConsumerDependencies,
@@ -112,7 +107,7 @@ class Consumer implements MessageConsumer {
 
   async [Symbol.asyncDispose](): Promise<void> {
     // A batch that waits for a store without room would hold up the end for as long as the disk is full.
-    this.#stopping.abort(new ConsumerStoppedError("The service stops."));
+    this.#stopping.abort();
     await this.#consumer?.[Symbol.asyncDispose]();
     this.saveCheckpoints();
     for (const partition of [...this.#partitions.keys()]) {
@@ -199,7 +194,7 @@ class Consumer implements MessageConsumer {
     try {
       await orAborted(written.readable, this.#stopping.signal);
     } catch (error) {
-      if (!(error instanceof ConsumerStoppedError)) this.#reportStore(error);
+      this.#reportStore(error);
       throw error;
     } finally {
       for (const span of stores) span.end();
@@ -282,6 +277,8 @@ class Consumer implements MessageConsumer {
   }
 
   #reportStore(error: unknown): void {
+    // What was given up at the end comes again from the log.
+    if (this.#stopping.signal.aborted) return;
     this.#dependencies.telemetry.log.error({ error }, "The message store refused a write.");
   }
 }

@@ -244,6 +244,47 @@ describe("the message service", () => {
     }
   });
 
+  it("drains until no append is unanswered", async () => {
+    await using world = await openMessageWorld();
+    const made = await pair(world);
+    const [blocked, appending] = [createDeferred<void>(), createDeferred<void>()];
+    const { append } = world.log;
+    // The log takes its time: the record is on its way, and nothing of it waits for fan-out yet.
+    world.log.append = async (...record) => {
+      appending.resolve();
+      await blocked.promise;
+      return append.apply(world.log, record);
+    };
+    const sent = world.append(messageItem(made.conversationId, made.ann));
+    await appending.promise;
+    let drained = false;
+    const draining = world.service.drain().then(() => {
+      drained = true;
+    });
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(drained, false, "an append has no answer");
+    blocked.resolve();
+    await draining;
+    assert.equal((await sent).seq, 2n);
+    assert.deepEqual(seqsOf(world), [1, 2]);
+  });
+
+  it("drains no longer than it is given", async () => {
+    await using world = await openMessageWorld();
+    const made = await pair(world);
+    await until(() => seqsOf(world).length === 1);
+    const appending = createDeferred<void>();
+    world.log.append = () => {
+      appending.resolve();
+      return new Promise(() => undefined);
+    };
+    const refused = assert.rejects(world.append(messageItem(made.conversationId, made.ann)));
+    await appending.promise;
+    await world.service.drain(20);
+    await world[Symbol.asyncDispose]();
+    await refused;
+  });
+
   it("counts what it does", async () => {
     await using world = await openMessageWorld();
     const [conversationId, ann, ben] = [newUuid(), newUuid(), newUuid()];

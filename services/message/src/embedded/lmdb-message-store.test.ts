@@ -174,6 +174,34 @@ describe("the LMDB store", () => {
     assert.equal(await rowCount(store), 40);
   });
 
+  it("keeps a dedupe entry that is renewed while old ones are removed", async () => {
+    using temporary = temporaryDirectory();
+    await using store = await open(temporary.directory, 60_000);
+    const key = {
+      conversationId: CONVERSATION,
+      userId: "ann",
+      deviceId: "d",
+      clientMessageId: "m",
+    };
+    const write = (seq: number) => {
+      const batch = batchOf(seq);
+      const dedupe = [{ key, offset: seq, seq, messageId: BigInt(seq), appendTimeMs: seq * 1000 }];
+      const conversations = batch.conversations.map((one) => ({ ...one, dedupe }));
+      store.write({ ...batch, conversations });
+    };
+    write(1);
+    await store.flush();
+    write(5);
+    const renewing = store.flush();
+    const removing = store.purgeDedupe(2000, 100);
+    assert.equal(await removing, false);
+    await renewing;
+    const [found] = await store.findDedupe([{ key, beforeOffset: 100 }]);
+    assert.equal(found?.seq, 5);
+    await store.purgeDedupe(9000, 100);
+    assert.deepEqual(await store.findDedupe([{ key, beforeOffset: 100 }]), [undefined]);
+  });
+
   it("has a receipt on disk when it answers", async () => {
     using temporary = temporaryDirectory();
     const copy = `${temporary.directory}-copy`;
