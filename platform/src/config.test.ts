@@ -113,3 +113,9 @@ test("the error names the variable, what it was and what is expected", () => {
     /PARLEY_WAIT is not set; expected/,
   );
 });
+
+test("a secret is not shown", () => {
+  const error = new config.ConfigError("PARLEY_TOKEN", "hush", "a longer one", { secret: true });
+  assert.equal(error.message, "PARLEY_TOKEN is set to what cannot be used; expected a longer one");
+  assert.equal(error.value, undefined);
+});

@@ -5,19 +5,39 @@
  */
 import { isAbsolute, resolve } from "node:path";
 
-/** A variable whose value cannot be used. The message names it, what it was, and what is expected. */
+/** A variable whose value cannot be used. The message names it, what it was (unless secret), and what is expected. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
   readonly variable: string;
   readonly value: string | undefined;
   readonly expected: string;
 
-  constructor(variable: string, value: string | undefined, expected: string) {
-    const was = value === undefined || value === "" ? "is not set" : `is ${JSON.stringify(value)}`;
-    super(`${variable} ${was}; expected ${expected}`);
+  constructor(
+    variable: string,
+    value: string | undefined,
+    expected: string,
+    options: { readonly secret?: boolean } = {},
+  ) {
+    const shown = options.secret ? "set to what cannot be used" : JSON.stringify(value);
+    const was = value === undefined || value === "" ? "not set" : shown;
+    super(`${variable} is ${was}; expected ${expected}`);
     this.variable = variable;
-    this.value = value;
+    this.value = options.secret ? undefined : value;
     this.expected = expected;
+  }
+}
+
+/**
+ * A variable that reads well and does not work on this machine: a file that is missing, a port that is taken.
+ * The message names it, says what is wrong and what to do, in one line.
+ */
+export class SettingError extends Error {
+  override readonly name = "SettingError";
+  readonly variable: string;
+
+  constructor(variable: string, message: string, cause?: unknown) {
+    super(message, { cause });
+    this.variable = variable;
   }
 }
 

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import { test } from "node:test";
-import { runProcess } from "./run-process.ts";
+import { parseInteger, SettingError } from "./config.ts";
+import { readSettings, runProcess } from "./run-process.ts";
 import { createSilentLogger } from "./telemetry/logger.ts";
 
 function createRig(options: { drain?: () => Promise<void>; start?: () => Promise<never> } = {}) {
@@ -10,9 +11,11 @@ function createRig(options: { drain?: () => Promise<void>; start?: () => Promise
   const exited = Promise.withResolvers<number>();
   const host = Object.assign(emitter, { exit: (code: number) => exited.resolve(code) });
   const started = Promise.withResolvers<void>();
+  const notices: string[] = [];
   const ended = runProcess({
     host,
     log: createSilentLogger(),
+    notices: { write: (line) => notices.push(line) },
     drainMs: 1000,
     start:
       options.start ??
@@ -27,7 +30,7 @@ function createRig(options: { drain?: () => Promise<void>; start?: () => Promise
         };
       }),
   });
-  return { emitter, events, exited: exited.promise, started: started.promise, ended };
+  return { emitter, events, notices, exited: exited.promise, started: started.promise, ended };
 }
 
 for (const signal of ["SIGTERM", "SIGINT"]) {
@@ -71,4 +74,32 @@ test("a drain that fails still disposes, and exits with 1", async () => {
   emitter.emit("SIGTERM", "SIGTERM");
   assert.equal(await exited, 1);
   assert.deepEqual(events, ["drain 1000", "dispose"]);
+});
+
+test("a setting that does not work here is told in one line, without a stack", async () => {
+  const error = new SettingError(
+    "PARLEY_PORT",
+    "PARLEY_PORT is 80, and that is taken: choose another.",
+  );
+  const { exited, notices } = createRig({ start: () => Promise.reject(error) });
+  assert.equal(await exited, 1);
+  assert.deepEqual(notices, ["PARLEY_PORT is 80, and that is taken: choose another.\n"]);
+  const other = createRig({ start: () => Promise.reject(new Error("bug")) });
+  assert.equal(await other.exited, 1);
+  assert.deepEqual(other.notices, [], "what is no setting goes to the log");
+});
+
+test("a variable that is wrong is told in one line; any other error is thrown", () => {
+  const notices: string[] = [];
+  const output = { write: (line: string) => notices.push(line) };
+  assert.equal(
+    readSettings(() => 3, output),
+    3,
+  );
+  assert.equal(
+    readSettings(() => parseInteger("PARLEY_PORT", "x"), output),
+    undefined,
+  );
+  assert.deepEqual(notices, ['PARLEY_PORT is "x"; expected a whole number\n']);
+  assert.throws(() => readSettings(() => assert.fail("bug"), output), /bug/);
 });

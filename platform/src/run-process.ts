@@ -1,5 +1,6 @@
 /** The life of an operating-system process around a lifecycle. `main.ts` passes its `process` in. */
-import type { Logger } from "./telemetry/logger.ts";
+import { ConfigError, SettingError } from "./config.ts";
+import type { LogDestination, Logger } from "./telemetry/logger.ts";
 
 /** What is used of Node's `process`. */
 export type ProcessHost = {
@@ -16,6 +17,8 @@ export type RunningProcess = AsyncDisposable & {
 export type RunProcessOptions = {
   readonly host: ProcessHost;
   readonly log: Logger;
+  /** Where the operator is told, in one line, of a setting that does not work here. */
+  readonly notices: LogDestination;
   /** Creates and starts everything. */
   readonly start: () => Promise<RunningProcess>;
   /** Time to drain after SIGTERM or SIGINT, in ms. */
@@ -66,10 +69,25 @@ export async function runProcess(options: RunProcessOptions): Promise<void> {
     await running.drain(options.drainMs);
     log.info("Drained.");
   } catch (error) {
-    log.error({ error }, "Stopped.");
+    if (error instanceof SettingError) options.notices.write(`${error.message}\n`);
+    else log.error({ error }, "Stopped.");
     code = EXIT_FAILED;
   } finally {
     for (const [event, listener] of listeners) host.off(event, listener);
   }
   host.exit(code);
+}
+
+/** The exit code for an argument or a variable that cannot be used. */
+export const EXIT_USAGE = 2;
+
+/** What `read` makes of the environment; undefined, after one line that names it, when a variable is wrong. */
+export function readSettings<T>(read: () => T, notices: LogDestination): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    notices.write(`${error.message}\n`);
+    return undefined;
+  }
 }

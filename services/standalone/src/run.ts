@@ -1,7 +1,8 @@
 /** `parley serve`: runs the standalone server in the foreground and says how to chat with it. */
 import { parseArgs } from "node:util";
 import { ConfigError, type Env } from "@parley/platform/config";
-import { type ProcessHost, runProcess } from "@parley/platform/run-process";
+import { createProcessOutput, type OutputStream } from "@parley/platform/process-output";
+import { EXIT_USAGE, type ProcessHost, runProcess } from "@parley/platform/run-process";
 import { createLogger } from "@parley/platform/telemetry/logger";
 import { createStandalone, type Standalone } from "./composition.ts";
 import { type StandaloneConfig, toStandaloneConfig } from "./config.ts";
@@ -10,8 +11,8 @@ export type RunStandaloneOptions = {
   /** Arguments after `serve`. */
   readonly args: readonly string[];
   readonly env: Env;
-  readonly stdout: { write(text: string): unknown };
-  readonly stderr: { write(text: string): unknown };
+  readonly stdout: OutputStream;
+  readonly stderr: OutputStream;
   /** The process that is run: signals come from it, and it exits when the server has stopped. */
   readonly host: ProcessHost;
 };
@@ -29,11 +30,11 @@ Runs a whole Parley server in this process, with its data in a folder.
 Every other setting is an environment variable: docs/operating.md lists them.
 `;
 
-const EXIT_USAGE = 2;
-
 /** Returns the exit code when nothing could be started; otherwise the process exits by itself. */
 export async function runStandalone(options: RunStandaloneOptions): Promise<number | undefined> {
-  const { stdout, stderr, host } = options;
+  const { host } = options;
+  const stdout = createProcessOutput(options.stdout);
+  const stderr = createProcessOutput(options.stderr);
   let config: StandaloneConfig;
   try {
     const settings = readSettings(options);
@@ -56,6 +57,7 @@ export async function runStandalone(options: RunStandaloneOptions): Promise<numb
   await runProcess({
     host,
     log,
+    notices: stderr,
     drainMs: config.drainMs,
     async start() {
       const standalone = await createStandalone(config, { logDestination: stderr });
