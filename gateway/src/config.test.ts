@@ -38,6 +38,14 @@ describe("the gateway's config", () => {
       ["PARLEY_GATEWAY_SENDS_PER_SECOND", "0"],
       ["PARLEY_GATEWAY_OPERATOR_TOKEN", "short"],
       ["PARLEY_GATEWAY_OPERATOR_TOKEN", "with.a.dot.like.a.jwt"],
+      ["PARLEY_GATEWAY_OPERATOR_TOKEN", "fifteen-letters"],
+      ["PARLEY_GATEWAY_OPERATOR_TOKEN", "with white space in it"],
+      ["PARLEY_GATEWAY_OPERATOR_TOKEN", " white-space-around-it "],
+      ["PARLEY_GATEWAY_OPERATOR_TOKEN", "from-a-file-with-an-end\n"],
+      ["PARLEY_GATEWAY_OPERATOR_TOKEN", "                        "],
+      ["PARLEY_GATEWAY_OPERATOR_TOKEN", "nötige-länge-erreicht"],
+      ["PARLEY_GATEWAY_TRUSTED_PROXIES", "proxy.example"],
+      ["PARLEY_GATEWAY_TRUSTED_PROXIES", "10.0.0.1, 10.0.0.0/99"],
     ] as const) {
       assert.throws(
         () => parse({ [variable]: value }),
@@ -47,6 +55,14 @@ describe("the gateway's config", () => {
     assert.throws(
       () => parse({ PARLEY_GATEWAY_OPERATOR_TOKEN: "hushhush" }),
       (error) => error instanceof Error && !error.message.includes("hushhush"),
+    );
+    assert.equal(
+      parse({ PARLEY_GATEWAY_OPERATOR_TOKEN: "16-letters+signs" }).operatorToken,
+      "16-letters+signs",
+    );
+    assert.throws(
+      () => parse({ PARLEY_GATEWAY_TRUSTED_PROXIES: "10.0.0.1,proxy.example" }),
+      /PARLEY_GATEWAY_TRUSTED_PROXIES is "10.0.0.1,proxy.example"; expected IP .*proxy.example is neither/,
     );
     assert.throws(() => parse({ PARLEY_GATEWAY_TLS_KEY: "/k.pem" }), ConfigError);
   });

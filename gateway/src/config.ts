@@ -13,6 +13,7 @@ import {
   parsePath,
   parseText,
 } from "@parley/platform/config";
+import { createAddresses, ProxyAddressError } from "./inbound/addresses.ts";
 import type { ConnectionLimits } from "./inbound/connections.ts";
 import type { ServerInfo } from "./inbound/get-server-info.ts";
 import type { RateLimitConfig } from "./inbound/rate-limits.ts";
@@ -47,8 +48,8 @@ export type GatewayConfig = {
 const KIB = 1024;
 const DAY_MS = 24 * 60 * 60 * 1000;
 const VERSION = "0.1.0";
-/** So long a token cannot be guessed; shorter ones are refused. */
-const OPERATOR_TOKEN_CHARACTERS_MIN = 16;
+/** Visible ASCII, which a header can carry, but no dot. */
+const OPERATOR_TOKEN = /^[!-\-/-~]{16,}$/;
 
 /** Variables of other parts that clients are told about by `GetServerInfo`. */
 const SHARED = [
@@ -87,13 +88,7 @@ export function toGatewayConfig(env: GatewayEnvironment): GatewayConfig {
         default: [],
       },
     ),
-    trustedProxies: parseList(
-      "PARLEY_GATEWAY_TRUSTED_PROXIES",
-      env.PARLEY_GATEWAY_TRUSTED_PROXIES,
-      {
-        default: [],
-      },
-    ),
+    trustedProxies: toTrustedProxies(env),
     operatorToken: toOperatorToken(env),
     deliveryAddress: parseText(
       "PARLEY_GATEWAY_DELIVERY_ADDRESS",
@@ -104,6 +99,19 @@ export function toGatewayConfig(env: GatewayEnvironment): GatewayConfig {
     rates: toRates(env),
     serverInfo: toServerInfo(env),
   };
+}
+
+function toTrustedProxies(env: GatewayEnvironment): readonly string[] {
+  const name = "PARLEY_GATEWAY_TRUSTED_PROXIES";
+  const proxies = parseList(name, env[name], { default: [] });
+  try {
+    createAddresses(proxies);
+    return proxies;
+  } catch (error) {
+    if (!(error instanceof ProxyAddressError)) throw error;
+    const expected = `IP addresses or networks such as 10.0.0.0/8, separated by commas: ${error.message}`;
+    throw new ConfigError(name, env[name], expected);
+  }
 }
 
 function toTls(env: GatewayEnvironment): GatewayConfig["tls"] {
@@ -117,12 +125,15 @@ function toTls(env: GatewayEnvironment): GatewayConfig["tls"] {
 }
 
 function toOperatorToken(env: GatewayEnvironment): string | undefined {
-  const token = env.PARLEY_GATEWAY_OPERATOR_TOKEN?.trim() ?? "";
+  const name = "PARLEY_GATEWAY_OPERATOR_TOKEN";
+  const token = env[name] ?? "";
   if (token === "") return undefined;
-  if (token.length < OPERATOR_TOKEN_CHARACTERS_MIN || token.includes(".")) {
-    // The value is a secret and stays out of the message.
-    const expected = `at least ${OPERATOR_TOKEN_CHARACTERS_MIN} characters without a dot`;
-    throw new ConfigError("PARLEY_GATEWAY_OPERATOR_TOKEN", undefined, expected);
+  // At least so long, or it can be guessed; without white space, which no bearer token holds; without a dot,
+  // which is how an access token is told from it.
+  if (!OPERATOR_TOKEN.test(token)) {
+    const expected =
+      "at least 16 letters, digits and signs, without white space or a dot (make one with `openssl rand -hex 32`)";
+    throw new ConfigError(name, token, expected, { secret: true });
   }
   return token;
 }

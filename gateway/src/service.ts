@@ -1,5 +1,4 @@
 /** The gateway: wiring by hand. */
-import { readFile } from "node:fs/promises";
 import { createClient } from "@connectrpc/connect";
 import { DirectoryService } from "@parley/gen/parley/internal/directory/v1/directory_service_pb";
 import { GoodbyeReason } from "@parley/gen/parley/realtime/v1/frame_pb";
@@ -30,6 +29,7 @@ import {
   createPublicRoutes,
   type ServiceTransports,
 } from "./inbound/routes.ts";
+import { readTlsFiles } from "./inbound/tls-files.ts";
 import { createVerificationKeys } from "./inbound/verification-keys.ts";
 import { createWebSockets } from "./inbound/websocket.ts";
 import { createGatewayMetrics, type GatewayMetrics } from "./metrics.ts";
@@ -171,7 +171,7 @@ async function wire(config: GatewayConfig, dependencies: GatewayDependencies) {
   const listener = createListener({
     host: config.host === "*" ? undefined : config.host,
     port: config.port,
-    tls: await readTls(config),
+    tls: config.tls && (await readTlsFiles(config.tls)),
     connections,
     onRequest: createRequestHandler({
       pages,
@@ -205,15 +205,6 @@ function createEdge({ health, staticFiles }: GatewayDependencies, parts: EdgePar
     limits: { readBytesMax: READ_BYTES_MAX, writeBytesMax: WRITE_BYTES_MAX },
     fallback: createFallback(staticFiles),
   });
-}
-
-async function readTls({ tls }: GatewayConfig) {
-  if (tls === undefined) return undefined;
-  const [certificate, key] = await Promise.all([
-    readFile(tls.certificateFile, "utf8"),
-    readFile(tls.keyFile, "utf8"),
-  ]);
-  return { certificate, key };
 }
 
 /** Waits until no session waits for an answer any more; new frames are refused meanwhile. */

@@ -16,10 +16,10 @@ export class ProxyAddressError extends Error {
   override readonly name = "ProxyAddressError";
 }
 
-/** `trustedProxies` are addresses (`10.0.0.7`, `::1`) or networks (`10.0.0.0/8`). */
+/** `trustedProxies` are addresses (`10.0.0.7`, `::1`) or networks (`10.0.0.0/8`). Throws a `ProxyAddressError`. */
 export function createAddresses(trustedProxies: readonly string[]): Addresses {
   const trusted = createBlockList(trustedProxies);
-  const isTrustedProxy = (address: string) => contains(trusted, address);
+  const isTrustedProxy = (address: string) => contains(trusted, plainAddress(address));
   return {
     isTrustedProxy,
     clientAddress(socketAddress, headers) {
@@ -44,9 +44,36 @@ export function createAddresses(trustedProxies: readonly string[]): Addresses {
   };
 }
 
-/** Without the prefix that IPv4 has on a dual-stack socket. */
+/** The last two groups of an IPv4 address that is written as IPv6 (RFC 4291, section 2.5.5.2). */
+const MAPPED = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/;
+
+/** Such an address as IPv4; any other text as it is. */
 export function plainAddress(address: string): string {
-  return address.startsWith("::ffff:") && isIP(address.slice(7)) === 4 ? address.slice(7) : address;
+  if (!isIPv6(address)) return address;
+  const mapped = MAPPED.exec(normalIPv6(address));
+  if (mapped === null) return address;
+  const [high, low] = [mapped[1], mapped[2]].map((group) => Number.parseInt(group ?? "", 16));
+  return [(high ?? 0) >> 8, (high ?? 0) & 255, (low ?? 0) >> 8, (low ?? 0) & 255].join(".");
+}
+
+/**
+ * What is counted as one address by limits: an IPv4 address, or the /64 of an IPv6 address, which is what one
+ * household or machine gets and may choose any address of (RFC 4291, section 2.5.1).
+ */
+export function limitedAddress(address: string): string {
+  const plain = plainAddress(address);
+  if (!isIPv6(plain)) return plain;
+  const [left = "", right] = normalIPv6(plain).split("::");
+  const head = left === "" ? [] : left.split(":");
+  const tail = right === undefined || right === "" ? [] : right.split(":");
+  const zeros = Array.from({ length: 8 - head.length - tail.length }, () => "0");
+  return `${[...head, ...zeros, ...tail].slice(0, 4).join(":")}::/64`;
+}
+
+/** In the one spelling of RFC 5952, in hexadecimal throughout, and without the zone that names an interface. */
+function normalIPv6(address: string): string {
+  const [withoutZone = ""] = address.split("%");
+  return new URL(`http://[${withoutZone}]`).hostname.slice(1, -1);
 }
 
 function createBlockList(entries: readonly string[]): BlockList {

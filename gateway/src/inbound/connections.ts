@@ -1,6 +1,6 @@
 /** How many connections the port holds, in all and per address. */
 import type { Socket } from "node:net";
-import { type Addresses, plainAddress } from "./addresses.ts";
+import { type Addresses, limitedAddress } from "./addresses.ts";
 
 export type ConnectionLimits = {
   readonly connectionsMax: number;
@@ -28,10 +28,11 @@ export class Connections {
 
   /** Counts a new connection until it closes; false if it is one too many. */
   admit(socket: Socket): boolean {
-    const address = plainAddress(socket.remoteAddress ?? "");
+    const remoteAddress = socket.remoteAddress ?? "";
+    const address = limitedAddress(remoteAddress);
     if (this.#sockets.size >= this.#limits.connectionsMax) return false;
     // A proxy brings everybody's connections from one address.
-    const counted = !this.#addresses.isTrustedProxy(address);
+    const counted = !this.#addresses.isTrustedProxy(remoteAddress);
     const count = this.#perAddress.get(address) ?? 0;
     if (counted && count >= this.#limits.connectionsPerAddressMax) return false;
     if (counted) this.#perAddress.set(address, count + 1);

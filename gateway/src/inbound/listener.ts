@@ -16,6 +16,7 @@ import { sleep } from "@parley/platform/async/sleep";
 import type { EdgeHandler } from "@parley/platform/rpc/edge-host";
 import type { Connections } from "./connections.ts";
 import { sniff } from "./first-bytes.ts";
+import { explainListenError } from "./listen-error.ts";
 import { HEADER_BYTES_MAX } from "./request-handler.ts";
 
 export type ListenerOptions = {
@@ -31,6 +32,7 @@ export type ListenerOptions = {
 };
 
 export type Listener = AsyncDisposable & {
+  /** Rejects with a `SettingError` when the port or the address cannot be had. */
   listen(): Promise<{ readonly host: string; readonly port: number }>;
   /** Takes no new connection; those that are open go on. */
   stop(): void;
@@ -80,8 +82,13 @@ export function createListener(options: ListenerOptions): Listener {
 
   return {
     async listen() {
-      server.listen({ port: options.port, host: options.host, backlog: 1024 });
-      await once(server, "listening");
+      const { port, host } = options;
+      server.listen({ port, host, backlog: 1024 });
+      try {
+        await once(server, "listening");
+      } catch (error) {
+        throw explainListenError(error, host, port);
+      }
       // Node checks the times of HTTP/1.1 requests only on a server that believes it listens.
       http1.emit("listening");
       const address = server.address();

@@ -1,4 +1,5 @@
 /** Access tokens: JWTs (RFC 7519) signed with Ed25519 (RFC 8037). */
+import { SettingError } from "@parley/platform/config";
 import {
   calculateJwkThumbprint,
   exportJWK,
@@ -25,8 +26,10 @@ const STORED = "The signing key in the directory's database";
 const STORED_KEY_NAME = "access-token-signing";
 
 /** A signing key cannot be used. The message says which, and never shows it. */
-export class SigningKeyError extends Error {
-  override readonly name = "SigningKeyError";
+export class SigningKeyError extends SettingError {
+  constructor(source: string, what: string) {
+    super(CONFIGURED, `${source} is ${what}`);
+  }
 }
 
 type PrivateKey = Awaited<ReturnType<typeof importJWK>>;
@@ -66,7 +69,7 @@ export async function createAccessTokenSigner(
 async function readKey(source: string, json: string): Promise<Key> {
   const { kty, crv, x, d } = parseJwk(source, json);
   if (kty !== "OKP" || crv !== "Ed25519" || x === undefined || d === undefined) {
-    throw new SigningKeyError(`${source} is no private JWK with kty OKP and crv Ed25519`);
+    throw new SigningKeyError(source, "no private JWK with kty OKP and crv Ed25519");
   }
   const kid = await calculateJwkThumbprint({ kty, crv, x });
   const publicJwk: JWK = { kty, crv, x, kid, use: "sig", alg: ALGORITHM };
@@ -78,7 +81,7 @@ async function importPrivateKey(source: string, jwk: JWK): Promise<PrivateKey> {
     return await importJWK(jwk, ALGORITHM);
   } catch {
     // What the library says may repeat a part of the secret.
-    throw new SigningKeyError(`${source} is a JWK whose x and d are no Ed25519 key`);
+    throw new SigningKeyError(source, "a JWK whose x and d are no Ed25519 key");
   }
 }
 
@@ -89,5 +92,5 @@ function parseJwk(source: string, json: string): JWK {
   } catch {
     // The text holds a secret, and the parser's message would repeat a part of it.
   }
-  throw new SigningKeyError(`${source} is no JSON object`);
+  throw new SigningKeyError(source, "no JSON object");
 }
