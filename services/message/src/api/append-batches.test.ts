@@ -144,6 +144,24 @@ describe("AppendBatches", () => {
     assert.equal((await refusal(world.append(unknown))).reason, "CHANGE_OUT_OF_ORDER");
   });
 
+  it("refuses another permission of a version that is taken", async () => {
+    await using world = await openMessageWorld();
+    const { conversationId, ann, ben } = await directConversation(world);
+    const permit = (version: number, maySend: boolean) =>
+      changeItem(conversationId, version, ben, {
+        case: "sendPermissionChanged",
+        value: { userId: ann, maySend },
+      });
+    await world.append(permit(2, false));
+    assert.equal((await world.append(permit(2, false))).duplicate, true);
+    const other = await refusal(world.append(permit(2, true)));
+    assert.deepEqual(other, { code: Code.FailedPrecondition, reason: "CHANGE_CONFLICT" });
+    const still = await refusal(world.append(messageItem(conversationId, ann)));
+    assert.equal(still.reason, "CANNOT_SEND");
+    await world.append(permit(3, true));
+    assert.equal((await world.append(messageItem(conversationId, ann))).seq, 2n);
+  });
+
   it("brings a direct conversation to fan-out at once, in order, with its event", async () => {
     await using world = await openMessageWorld();
     const { conversationId, ann, ben } = await directConversation(world);

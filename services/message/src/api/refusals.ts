@@ -21,5 +21,7 @@ export function refusalOf(reason: RefusalReason): ConnectError {
       return invalidArgument("payload", "The payload is above the server's limit.", reason);
     case "CHANGE_OUT_OF_ORDER":
       return failedPrecondition(reason, "A change that comes before this one is missing.");
+    case "CHANGE_CONFLICT":
+      return failedPrecondition(reason, "Another change of this version has been applied.");
   }
 }

@@ -185,6 +185,23 @@ describe("applyRecord", () => {
     assert.equal(refusal(apply(undefined, lateCreated, 1)), "CHANGE_OUT_OF_ORDER");
   });
 
+  it("tells another permission of the same version from a repetition, as far as it can be told", () => {
+    const permit = (version: number, userId: string, maySend: boolean) =>
+      change(version, { case: "sendPermissionChanged", value: { userId, maySend } });
+    const blocked = apply(begun(), permit(2, "ann", false), 1).state;
+    assert.equal(apply(blocked, permit(2, "ann", false), 2).kind, "duplicate-change");
+    const other = apply(blocked, permit(2, "ann", true), 2);
+    assert.equal(refusal(other), "CHANGE_CONFLICT");
+    assert.equal(refusal(apply(blocked, permit(2, "ben", false), 2)), "CHANGE_CONFLICT");
+    // The state is that after a repetition, byte for byte: the rules have the same version for both.
+    assert.deepEqual(other.state, apply(blocked, permit(2, "ann", false), 2).state);
+    assert.equal(apply(blocked, permit(2, "nobody", false), 2).kind, "duplicate-change");
+    const freed = apply(blocked, permit(3, "ann", true), 2).state;
+    assert.equal(apply(freed, permit(2, "ann", false), 3).kind, "duplicate-change", "hidden since");
+    const again = apply(other.state, permit(2, "ann", true), 2);
+    assert.equal(again.kind, "processed", "the same record again is not judged again");
+  });
+
   it("numbers nothing again that it has processed", () => {
     const first = apply(begun(), message(), 1);
     const row = first.kind === "accepted" ? first.row : undefined;

@@ -10,6 +10,7 @@ import { encodeMessageEvent, timestampOf } from "./event.ts";
 import {
   beginConversation,
   changeMembers,
+  contradicts,
   type MembershipEffects,
   takesPlace,
 } from "./membership.ts";
@@ -27,7 +28,9 @@ export type RefusalReason =
   /** The payload is larger than the limit in the record. */
   | "PAYLOAD_TOO_LARGE"
   /** A change whose predecessor has not come yet. */
-  | "CHANGE_OUT_OF_ORDER";
+  | "CHANGE_OUT_OF_ORDER"
+  /** A change of a version that another change has taken. */
+  | "CHANGE_CONFLICT";
 
 /** What the store knows about a record besides its conversation's state. */
 export type KnownAboutRecord = {
@@ -141,7 +144,11 @@ function applyChange(
   const membershipVersion = Number(change.membershipVersion);
   const judged = rules.judgeVersion(state, membershipVersion);
   if (judged === "old" && known !== undefined) {
-    return { kind: "duplicate-change", state: processed(known, position) };
+    // Both leave the same state, so this needs no new version of the rules: only the answer differs.
+    const after = processed(known, position);
+    return contradicts(known, change)
+      ? { kind: "refused", state: after, reason: "CHANGE_CONFLICT" }
+      : { kind: "duplicate-change", state: after };
   }
   if (judged !== "next") {
     const after = known === undefined ? undefined : processed(known, position);

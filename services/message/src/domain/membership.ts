@@ -73,6 +73,19 @@ export function changeMembers(
   }
 }
 
+/**
+ * True if the state, which has the change's version, shows that another change made it. That can be seen of a
+ * permission to write, which has no row that could be compared: its version is the newest and the member's
+ * permission is another one. What was changed since hides it.
+ */
+export function contradicts(state: ConversationState, change: ConversationChange): boolean {
+  if (change.change.case !== "sendPermissionChanged") return false;
+  if (Number(change.membershipVersion) !== state.membershipVersion) return false;
+  const { userId, maySend } = change.change.value;
+  const member = state.members.get(userId);
+  return member !== undefined && member.maySend !== maySend;
+}
+
 function unchanged(members: ReadonlyMap<string, Member>): MembershipEffects {
   return { members, put: [], removed: [], closed: [] };
 }
