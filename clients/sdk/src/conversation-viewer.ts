@@ -7,6 +7,8 @@ import type { HistoryOptions, HistoryPage } from "./history.ts";
 
 /** Lines that a view may hold; whoever scrolls further back opens another one. */
 const VIEW_MESSAGES_MAX = 10_000;
+/** Lines that are read again when the server's history turns out to be another: one page of the contract. */
+const RELOAD_MESSAGES_MAX = 200;
 
 export type ConversationViewer = {
   /** The view as it is now; another object after each change. */
@@ -33,6 +35,8 @@ export async function openConversationViewer(
   let oldest: bigint | undefined;
   let more = true;
   let loading: Promise<void> | undefined;
+  /** How often the server's history turned out to be another. */
+  let replacements = 0;
 
   const add = (entries: readonly Message[]) => {
     const next = reduceView(view, entries);
@@ -46,21 +50,42 @@ export async function openConversationViewer(
   });
   const load = async (count: number | undefined) => {
     if (!more || view.messages.length >= VIEW_MESSAGES_MAX) return;
+    const replaced = replacements;
     const page = await dependencies.history({ before: oldest, count });
+    // Older entries of a history that is gone; the reading that began with its end brings the others.
+    if (replaced !== replacements) return loading;
     oldest = page.entries[0]?.seq ?? oldest;
     more = page.more && page.entries.length > 0;
     add(page.entries);
   };
   const loadOlder = (count?: number) => {
-    loading ??= load(count).finally(() => {
-      loading = undefined;
+    if (loading) return loading;
+    const reading = load(count).finally(() => {
+      if (loading === reading) loading = undefined;
     });
-    return loading;
+    loading = reading;
+    return reading;
+  };
+  const offReplaced = dependencies.emitter.on("conversationReplaced", ({ conversationId }) => {
+    if (conversationId !== id) return;
+    replacements++;
+    const count = Math.min(Math.max(view.messages.length, options.count ?? 0), RELOAD_MESSAGES_MAX);
+    view = emptyView;
+    oldest = undefined;
+    more = true;
+    loading = undefined;
+    for (const listener of [...listeners]) listener(view);
+    // What cannot be read now is read by the next `loadOlder`.
+    loadOlder(count).catch(() => {});
+  });
+  const end = () => {
+    off();
+    offReplaced();
   };
   try {
     await loadOlder(options.count);
   } catch (error) {
-    off();
+    end();
     throw error;
   }
   return {
@@ -76,7 +101,7 @@ export async function openConversationViewer(
     },
     loadOlder,
     close() {
-      off();
+      end();
       listeners.clear();
     },
   };

@@ -10,7 +10,7 @@ import {
 } from "@parley/gen/parley/message/v1/message_service_pb";
 import { EventSchema } from "@parley/gen/parley/realtime/v1/event_pb";
 import { type CaughtUp, NotifyTypingSchema } from "@parley/gen/parley/realtime/v1/frame_pb";
-import { orAborted } from "./async/sleep.ts";
+import { createChanges } from "./async/changes.ts";
 import type { TokenKeeper } from "./auth/token-keeper.ts";
 import type { Emitter } from "./emitter.ts";
 import { clientError, type ParleyError } from "./errors.ts";
@@ -23,7 +23,13 @@ import { ownEntry, toRequest } from "./outbox/send-message.ts";
 import { Connector } from "./session/connector.ts";
 import type { Road, RoadName } from "./session/road.ts";
 import type { RoadChooser } from "./session/road-chooser.ts";
-import type { ClientStorage, StoredSend, StoredState } from "./storage/client-storage.ts";
+import {
+  type ClientStorage,
+  ENTRIES_KEPT_MAX,
+  type StoredSend,
+  type StoredState,
+} from "./storage/client-storage.ts";
+import { readStored } from "./sync/stored-entries.ts";
 import { Synchronizer } from "./sync/synchronizer.ts";
 import { createTimelineStore, type TimelineStore } from "./sync/timeline-store.ts";
 import type { Timing } from "./timing.ts";
@@ -54,8 +60,7 @@ export class Engine {
   readonly presence: PresenceWatch;
   #connector: Connector | undefined;
   #caughtUp = false;
-  /** Called whenever something changed that somebody may wait for. */
-  readonly #waiters = new Set<() => void>();
+  readonly #changes = createChanges();
 
   constructor(dependencies: EngineDependencies) {
     this.#dependencies = dependencies;
@@ -65,9 +70,15 @@ export class Engine {
     this.synchronizer = new Synchronizer({
       store: this.store,
       listMessages: (request, signal) => messages.listMessages(request, { signal }),
+      readStored: (id) =>
+        readStored(id, { count: ENTRIES_KEPT_MAX }, { storage, store: this.store }),
       gapGraceMs: timing.gapGraceMs,
       onEntry: (entry) => this.#onEntry(entry),
       onPosition: (conversationId) => this.receipts.delivered(conversationId),
+      onReplaced: (event) => {
+        this.receipts.onReplaced(event.conversationId);
+        emitter.emit("conversationReplaced", event);
+      },
       onHopeless: (error) => {
         onFailure(error);
         this.#connector?.restart();
@@ -77,7 +88,7 @@ export class Engine {
       storage,
       deviceId: () => tokens.account?.deviceId ?? "",
       isReady: () => this.#maySend(),
-      ready: (signal) => this.#until(() => this.#maySend(), signal),
+      ready: (signal) => this.#changes.until(() => this.#maySend(), signal),
       deliver: (send, signal) => this.#deliver(send, signal),
       onAccepted: (send, response) => this.#onAccepted(send, response),
       onChange: (event) => emitter.emit("send", event),
@@ -129,14 +140,14 @@ export class Engine {
 
   /** Resolves when a session has caught up; rejects when the connection was given up. */
   async untilCaughtUp(signal: AbortSignal): Promise<void> {
-    await this.#until(() => this.#caughtUp || !this.#connector?.running, signal);
+    await this.#changes.until(() => this.#caughtUp || !this.#connector?.running, signal);
     if (!this.#caughtUp)
       throw clientError(Code.Unavailable, "NOT_CONNECTED", "There is no session.");
   }
 
   /** The account changed: what waits for one may go on. */
   onAccount(): void {
-    this.#wakeWaiters();
+    this.#changes.wake();
   }
 
   async close(): Promise<void> {
@@ -161,17 +172,14 @@ export class Engine {
       catchUpMessagesMax: this.#dependencies.catchUpMessagesMax,
       positions: () => this.synchronizer.positions(),
       onState: (state) => {
-        if (state.state !== "online") this.#caughtUp = false;
+        if (state.state !== "online") this.#beforeCaughtUp();
         emitter.emit("stateChanged", state);
         if (state.state === "online") this.#onOnline();
-        this.#wakeWaiters();
+        this.#changes.wake();
       },
-      onOpened: () => {
-        this.#caughtUp = false;
-        this.synchronizer.beginCatchUp();
-      },
+      onOpened: () => this.#beforeCaughtUp(),
       onEvent: (bytes) => this.#onEvent(bytes),
-      onCaughtUp: (caughtUp) => this.#onCaughtUp(caughtUp),
+      onCaughtUp: (caughtUp) => void this.#onCaughtUp(caughtUp),
       onResync: (waitingFrames) => emitter.emit("resync", { waitingFrames }),
       onRoad: (name) => {
         if (name === road) return;
@@ -181,21 +189,31 @@ export class Engine {
     });
   }
 
+  #beforeCaughtUp(): void {
+    this.#caughtUp = false;
+    if (this.#connector?.running) this.synchronizer.beginCatchUp();
+    else this.synchronizer.endCatchUp();
+  }
+
   #onOnline(): void {
     this.receipts.onOnline();
     this.presence.onOnline();
   }
 
-  #onCaughtUp({ skipped }: CaughtUp): void {
+  async #onCaughtUp({ skipped, diverged }: CaughtUp): Promise<void> {
     const ranges = skipped.map((range) => ({
       conversationId: range.conversationId,
       first: range.firstSeq,
       last: range.lastSeq,
     }));
+    const replacing =
+      diverged.length > 0 &&
+      this.synchronizer.replace(diverged.map(({ conversationId }) => conversationId));
     this.synchronizer.caughtUp(ranges);
+    if (replacing && !(await replacing)) return;
     this.#caughtUp = true;
     this.#dependencies.emitter.emit("caughtUp", { skipped: ranges });
-    this.#wakeWaiters();
+    this.#changes.wake();
   }
 
   #onEvent(bytes: Uint8Array): void {
@@ -276,22 +294,5 @@ export class Engine {
   }): Promise<void> {
     const value = create(UpdateReceiptRequestSchema, receipt);
     await this.#connector?.session?.request({ case: "receipt", value });
-  }
-
-  async #until(condition: () => boolean, signal: AbortSignal): Promise<void> {
-    while (!condition()) {
-      const changed = new Promise<void>((resolve) => {
-        const waiter = () => {
-          this.#waiters.delete(waiter);
-          resolve();
-        };
-        this.#waiters.add(waiter);
-      });
-      await orAborted(changed, signal);
-    }
-  }
-
-  #wakeWaiters(): void {
-    for (const waiter of [...this.#waiters]) waiter();
   }
 }

@@ -10,6 +10,7 @@ import type { TypingEvent } from "./live/typing.ts";
 import type { SendEvent } from "./outbox/outbox-dependencies.ts";
 import type { ConnectionState } from "./session/connector.ts";
 import type { SeqRange } from "./storage/client-storage.ts";
+import type { ReplacedConversation } from "./sync/synchronizer.ts";
 
 export type ClientEvents = {
   /** An entry of a conversation, own ones and changes included: in the order of `seq`, each once. */
@@ -20,6 +21,13 @@ export type ClientEvents = {
     readonly change: ConversationChange;
     readonly entry: Message;
   };
+  /**
+   * The server was put back from an older copy, and its history of a conversation is another than this device
+   * had: entries above `keptSeq` are to be forgotten, and what the server has in their place follows as
+   * `message`. `entries` are those that only this device still has, oldest first, own ones included: they are
+   * kept nowhere from now on. Messages that wait in the outbox are not among them and go out.
+   */
+  conversationReplaced: ReplacedConversation;
   /** Somebody's positions grew, or this person's on another device. */
   receipt: Receipt;
   /** Somebody started typing or stopped. */

@@ -4,7 +4,7 @@ import { ReadDirection } from "@parley/gen/parley/message/v1/message_service_pb"
 import type { Engine } from "./engine.ts";
 import type { ServiceClients } from "./rpc/service-clients.ts";
 import type { ClientStorage } from "./storage/client-storage.ts";
-import { fromStored } from "./sync/synchronizer.ts";
+import { readStored } from "./sync/stored-entries.ts";
 
 const COUNT_DEFAULT = 50;
 /** What the contract returns in one page. */
@@ -39,13 +39,12 @@ export async function readHistory(
   const position = engine.synchronizer.position(conversationId);
   // Entries above the position are still being put in order, and come as events.
   const end = options.before ?? (position > 0n ? position + 1n : 0n);
-  await engine.store.flush();
+  const { store } = engine;
   const stored =
-    end === 0n ? [] : await storage.readEntries(conversationId, { beforeSeq: end, count });
-  const local = consecutiveEnd(
-    stored.map((entry) => fromStored(entry.bytes)),
-    end,
-  );
+    end === 0n
+      ? []
+      : await readStored(conversationId, { beforeSeq: end, count }, { store, storage });
+  const local = consecutiveEnd(stored, end);
   const lowest = local[0]?.seq ?? end;
   if (local.length === count) return { entries: local, more: lowest > 1n };
   if (lowest === 1n) return { entries: local, more: false };

@@ -49,4 +49,5 @@ export type {
 } from "./storage/client-storage.ts";
 export { openIndexedDbStorage } from "./storage/indexed-db-storage.ts";
 export { createMemoryStorage } from "./storage/memory-storage.ts";
+export type { ReplacedConversation } from "./sync/synchronizer.ts";
 export { defaultTiming, type Timing } from "./timing.ts";

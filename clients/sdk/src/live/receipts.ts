@@ -30,6 +30,8 @@ export type Receipts = {
     conversationId: string,
     positions: { readonly deliveredSeq: bigint; readonly readSeq: bigint },
   ): void;
+  /** The conversation went back; what is on its way tells of entries that are gone. */
+  onReplaced(conversationId: string): void;
   /** A session opened: sends again what was never confirmed. */
   onOnline(): void;
   close(): void;
@@ -40,6 +42,8 @@ export function createReceipts(dependencies: ReceiptsDependencies): Receipts {
   const timers = new Map<string, ReturnType<typeof setTimeout>>();
   const lastSentMs = new Map<string, number>();
   const waiting = new Set<string>();
+  /** How often a conversation went back. */
+  const replacements = new Map<string, number>();
   let underWay = 0;
   let closed = false;
 
@@ -71,10 +75,13 @@ export function createReceipts(dependencies: ReceiptsDependencies): Receipts {
       if (!receipt || closed || !dependencies.isOnline()) continue;
       lastSentMs.set(conversationId, now());
       underWay++;
+      const replaced = replacements.get(conversationId);
       dependencies
         .update(receipt)
         .then(
-          () => confirm(conversationId, receipt),
+          () => {
+            if (replacements.get(conversationId) === replaced) confirm(conversationId, receipt);
+          },
           () => plan(conversationId, RETRY_MS),
         )
         .finally(() => {
@@ -102,6 +109,9 @@ export function createReceipts(dependencies: ReceiptsDependencies): Receipts {
       plan(conversationId);
     },
     confirmed: confirm,
+    onReplaced(conversationId) {
+      replacements.set(conversationId, (replacements.get(conversationId) ?? 0) + 1);
+    },
     onOnline() {
       for (const id of store.conversationIds()) if (wanted(id)) plan(id);
     },

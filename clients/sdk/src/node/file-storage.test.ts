@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import {
   appendFile,
@@ -83,6 +84,19 @@ describe("file storage", () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  it("reads what a version without message ids wrote", async () => {
+    await using place = await createDirectory();
+    const json =
+      '{"timelines":[{"conversationId":"c","position":{"$n":"7"},"holes":[],"readSeq":{"$n":"7"},' +
+      '"confirmedReadSeq":{"$n":"7"},"confirmedDeliveredSeq":{"$n":"7"}}]}';
+    const checksum = createHash("sha256").update(json).digest("hex").slice(0, 8);
+    await writeFile(place.journal, `${checksum} ${json}\n`);
+    const storage = await place.open();
+    const [timeline] = (await storage.load()).timelines;
+    assert.deepEqual([timeline?.position, timeline?.messageId], [7n, undefined]);
+    await storage.close();
   });
 
   it("drops a damaged line and what follows it", async () => {

@@ -25,6 +25,7 @@ function timeline(conversationId: string, position: bigint): StoredTimeline {
   return {
     conversationId,
     position,
+    messageId: 2n ** 62n + position,
     holes: [{ first: 1n, last: 2n }],
     readSeq: 3n,
     confirmedReadSeq: 2n,
@@ -130,6 +131,41 @@ export function describeClientStorage(
         timelines.map((t) => [t.position, t.readSeq]),
         [[9n, 9n]],
       );
+      await storage.close();
+    });
+
+    it("goes back where the server's history is another, and keeps what comes in its place", async () => {
+      await using place = await createPlace();
+      let storage = await place.open();
+      await storage.write({
+        timelines: [timeline("c", 300n), timeline("d", 300n)],
+        entries: [1n, 15n, 16n, 255n, 256n, 300n].map((seq) => entry(seq)),
+      });
+      await storage.write({ entries: [entry(300n, "d")] });
+      const replaced = { ...entry(17n), bytes: new Uint8Array([77]) };
+      await storage.write({
+        rewoundTimelines: [timeline("c", 16n), timeline("unknown", 0n)],
+        timelines: [timeline("c", 17n)],
+        entries: [replaced],
+      });
+      if (place.durable) {
+        await storage.close();
+        storage = await place.open();
+      }
+      const { timelines } = await storage.load();
+      assert.deepEqual(
+        new Map(timelines.map((t) => [t.conversationId, t])),
+        new Map([
+          ["c", timeline("c", 17n)],
+          ["d", timeline("d", 300n)],
+          ["unknown", timeline("unknown", 0n)],
+        ]),
+      );
+      const expected = [entry(1n), entry(15n), entry(16n), replaced];
+      assert.deepEqual(await storage.readEntries("c", { count: 10 }), expected);
+      assert.equal((await storage.readEntries("d", { count: 10 })).length, 1);
+      await storage.write({ timelines: [timeline("c", 16n)] });
+      assert.equal((await storage.load()).timelines[0]?.position, 17n);
       await storage.close();
     });
 

@@ -21,6 +21,8 @@ export type StoredTimeline = {
   readonly conversationId: string;
   /** The highest `seq` below which nothing is missing but `holes`. */
   readonly position: bigint;
+  /** The id of the entry at `position`; 0 where it is not known, missing where an earlier version wrote. */
+  readonly messageId?: bigint;
   /** Ranges below `position` that catch-up left out, in ascending order, not touching each other. */
   readonly holes: readonly SeqRange[];
   /** How far the person has read here. */
@@ -73,6 +75,11 @@ export type StoredState = {
 export type StorageBatch = {
   /** The account from now on; null removes it. */
   readonly account?: StoredAccount | null;
+  /**
+   * Timelines to put whatever position is stored, and whose entries above that position are removed: the
+   * server's history turned out to be another. Happens before anything below.
+   */
+  readonly rewoundTimelines?: readonly StoredTimeline[];
   /** Timelines to put. One whose position is below the stored position is ignored: two tabs share storage. */
   readonly timelines?: readonly StoredTimeline[];
   /** Entries to put. */

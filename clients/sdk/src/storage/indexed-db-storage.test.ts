@@ -19,6 +19,24 @@ describeClientStorage("IndexedDB", async () => {
   };
 });
 
+it("reads what a version without message ids wrote", async () => {
+  const environment = createEnvironment();
+  const storage = await openIndexedDbStorage({ name: "test", environment });
+  const timeline = {
+    conversationId: "c",
+    position: 7n,
+    holes: [],
+    readSeq: 7n,
+    confirmedReadSeq: 7n,
+    confirmedDeliveredSeq: 7n,
+  };
+  await storage.write({ timelines: [timeline] });
+  assert.deepEqual((await storage.load()).timelines, [timeline]);
+  await storage.write({ timelines: [{ ...timeline, position: 8n, messageId: 99n }] });
+  assert.equal((await storage.load()).timelines[0]?.messageId, 99n);
+  await storage.close();
+});
+
 it("lets two tabs share a database: neither moves the other's position back", async () => {
   const environment = createEnvironment();
   const first = await openIndexedDbStorage({ name: "test", environment });

@@ -93,7 +93,7 @@ function createStorage(
     async write(batch) {
       const transaction = database.transaction(STORES, "readwrite", { durability: "strict" });
       const done = committed(transaction);
-      putBatch(transaction, batch);
+      putBatch(transaction, keyRange, batch);
       for (const id of new Set(batch.entries?.map((entry) => entry.conversationId))) {
         trim(transaction.objectStore("entries"), keyRange, id, entriesKeptMax);
       }
@@ -159,13 +159,24 @@ function readEntries(
   });
 }
 
-function putBatch(transaction: IDBTransaction, batch: StorageBatch): void {
+function putBatch(
+  transaction: IDBTransaction,
+  keyRange: typeof IDBKeyRange,
+  batch: StorageBatch,
+): void {
   const timelines = transaction.objectStore("timelines");
   const entries = transaction.objectStore("entries");
   const sends = transaction.objectStore("sends");
   const values = transaction.objectStore("values");
   if (batch.account === null) values.delete("account");
   else if (batch.account) values.put(batch.account, "account");
+  for (const timeline of batch.rewoundTimelines ?? []) {
+    const { conversationId, position } = timeline;
+    timelines.put(timeline);
+    entries.delete(
+      keyRange.bound([conversationId, seqKeyOf(position + 1n)], [conversationId, "g"]),
+    );
+  }
   for (const timeline of batch.timelines ?? []) {
     const known = timelines.get(timeline.conversationId) as IDBRequest<StoredTimeline | undefined>;
     known.onsuccess = () => {

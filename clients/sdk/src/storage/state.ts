@@ -30,6 +30,12 @@ export function createState(): MutableState {
 /** Applies a batch, keeping the newest `entriesKeptMax` entries of each conversation. */
 export function applyBatch(state: MutableState, batch: StorageBatch, entriesKeptMax: number): void {
   if (batch.account !== undefined) state.account = batch.account ?? undefined;
+  for (const timeline of batch.rewoundTimelines ?? []) {
+    const { conversationId, position } = timeline;
+    state.timelines.set(conversationId, timeline);
+    const entries = state.entries.get(conversationId);
+    entries?.splice(lowerBound(entries, position + 1n));
+  }
   for (const timeline of batch.timelines ?? []) {
     const known = state.timelines.get(timeline.conversationId);
     if (known && known.position > timeline.position) continue;

@@ -10,13 +10,16 @@ import {
 import { createDeferred } from "../async/deferred.ts";
 import { clientError, type ParleyError } from "../errors.ts";
 import { createMemoryStorage } from "../storage/memory-storage.ts";
-import { Synchronizer } from "./synchronizer.ts";
+import { readStored } from "./stored-entries.ts";
+import { type ReplacedConversation, Synchronizer } from "./synchronizer.ts";
 import { createTimelineStore } from "./timeline-store.ts";
 
 const C = "conversation";
 
 function entry(seq: number, conversationId = C): Message {
-  return create(MessageSchema, { conversationId, seq: BigInt(seq), unreadOrdinal: BigInt(seq) });
+  const messageId = BigInt(seq) + 1_000n;
+  const unreadOrdinal = BigInt(seq);
+  return create(MessageSchema, { conversationId, seq: BigInt(seq), messageId, unreadOrdinal });
 }
 
 type Request = {
@@ -31,6 +34,7 @@ function createSubject(answer: (request: Request) => Promise<readonly Message[]>
   const store = createTimelineStore({ storage, onFailure: assert.ifError });
   const shown: string[] = [];
   const requests: Request[] = [];
+  const replaced: ReplacedConversation[] = [];
   const hopeless = createDeferred<ParleyError>();
   let waiters: (() => void)[] = [];
   const changed = () => {
@@ -43,7 +47,12 @@ function createSubject(answer: (request: Request) => Promise<readonly Message[]>
       changed();
       return create(ListMessagesResponseSchema, { messages: [...(await answer(request))] });
     },
+    readStored: (id) => readStored(id, { count: 500 }, { store, storage }),
     gapGraceMs: 0,
+    onReplaced: (event) => {
+      replaced.push(event);
+      changed();
+    },
     onEntry: ({ conversationId, seq }) => {
       shown.push(conversationId === C ? `${seq}` : `${conversationId} ${seq}`);
       changed();
@@ -60,6 +69,7 @@ function createSubject(answer: (request: Request) => Promise<readonly Message[]>
     storage,
     shown,
     requests,
+    replaced,
     until,
     hopeless: hopeless.promise,
     [Symbol.dispose]() {
@@ -132,7 +142,7 @@ describe("Synchronizer", () => {
   });
 
   it("completes an own entry from the one before it, also when its answer overtakes that", async () => {
-    using subject = createSubject(entriesFrom([]));
+    using subject = createSubject(() => new Promise(() => {})); // no reading in this test
     const { synchronizer, shown } = subject;
     const ordinals: bigint[] = [];
     const own = (seq: number) =>
@@ -140,7 +150,6 @@ describe("Synchronizer", () => {
         ordinals.push(previous.unreadOrdinal);
         return { ...entry(seq), unreadOrdinal: previous.unreadOrdinal + 1n };
       });
-    synchronizer.beginCatchUp(); // no reading in this test
     synchronizer.offer(entry(1));
     own(2);
     own(5);
@@ -190,7 +199,43 @@ describe("Synchronizer", () => {
     await subject.until(() => subject.requests.length === 1);
     subject.synchronizer.offer(entry(1, "other"));
     assert.deepEqual(subject.shown, ["other 1"]);
-    assert.deepEqual(subject.synchronizer.positions(), [{ conversationId: "other", seq: 1n }]);
+    assert.deepEqual(subject.synchronizer.positions(), [
+      { conversationId: "other", seq: 1n, messageId: 1_001n },
+    ]);
+  });
+
+  it("tells the id of the entry at its position, also of one that an earlier run showed", async () => {
+    using subject = createSubject(entriesFrom([]));
+    const { synchronizer } = subject;
+    const timeline = { holes: [], readSeq: 0n, confirmedReadSeq: 0n, confirmedDeliveredSeq: 0n };
+    synchronizer.restore([
+      { ...timeline, conversationId: "old", position: 7n },
+      { ...timeline, conversationId: "stored", position: 8n, messageId: 1_008n },
+    ]);
+    synchronizer.offer(entry(1));
+    synchronizer.offer(entry(9, "stored"));
+    assert.deepEqual(synchronizer.positions(), [
+      { conversationId: "old", seq: 7n, messageId: 0n },
+      { conversationId: "stored", seq: 9n, messageId: 1_009n },
+      { conversationId: C, seq: 1n, messageId: 1_001n },
+    ]);
+    await subject.store.flush();
+    const { timelines } = await subject.storage.load();
+    assert.deepEqual(
+      timelines.map(({ messageId }) => messageId),
+      [1_001n, 1_009n],
+    );
+  });
+
+  it("keeps an own entry back until catch-up has told that the history is the same", async () => {
+    using subject = createSubject(entriesFrom([]));
+    const { synchronizer, shown } = subject;
+    synchronizer.offer(entry(1));
+    synchronizer.beginCatchUp();
+    synchronizer.offerOwn(C, 2n, () => entry(2));
+    assert.deepEqual(shown, ["1"]);
+    synchronizer.caughtUp([]);
+    assert.deepEqual(shown, ["1", "2"]);
   });
 
   it("stores a position together with the entries below it", async () => {

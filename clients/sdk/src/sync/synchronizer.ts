@@ -1,15 +1,13 @@
 /** Puts entries of all conversations in order, reads what is missing, and keeps what was shown. */
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { Code } from "@connectrpc/connect";
-import { type Message, MessageSchema } from "@parley/gen/parley/message/v1/message_pb";
-import {
-  type ListMessagesResponse,
-  ReadDirection,
-} from "@parley/gen/parley/message/v1/message_service_pb";
-import { sleep } from "../async/sleep.ts";
-import { clientError, isTransient, type ParleyError, toParleyError } from "../errors.ts";
+import type { Message } from "@parley/gen/parley/message/v1/message_pb";
+import type { ParleyError } from "../errors.ts";
+import type { KnownPosition } from "../session/positions.ts";
 import type { SeqRange, StoredTimeline } from "../storage/client-storage.ts";
+import { createGapRepairs } from "./gap-repairs.ts";
 import { removeRange } from "./ranges.ts";
+import { type ListMessages, type Replacement, readReplacement } from "./replacement.ts";
+import { createReplacements, type Held } from "./replacements.ts";
+import { toStored } from "./stored-entries.ts";
 import {
   createTimeline,
   fillGap,
@@ -18,39 +16,36 @@ import {
   noteSeen,
   noteSkipped,
   offer,
+  rewind,
   type Timeline,
   takeReady,
   WAITING_ENTRIES_MAX,
 } from "./timeline.ts";
 import type { TimelineStore } from "./timeline-store.ts";
 
-/** Gaps that are read at a time: after a long absence a client must not storm the server. */
-const REPAIRS_MAX = 4;
-/** Attempts per gap before the whole session is opened again. */
-const REPAIR_ATTEMPTS_MAX = 5;
-/** Pause after a failed attempt, times its number, in ms. */
-const REPAIR_PAUSE_MS = 300;
-/** What the contract returns in one page. */
-const PAGE_ENTRIES_MAX = 200;
-
 export type SynchronizerDependencies = {
   readonly store: TimelineStore;
-  readonly listMessages: (
-    request: {
-      readonly conversationId: string;
-      readonly fromSeq: bigint;
-      readonly direction: ReadDirection;
-      readonly pageSize: number;
-    },
-    signal: AbortSignal,
-  ) => Promise<ListMessagesResponse>;
+  readonly listMessages: ListMessages;
+  /** The entries of a conversation that the storage keeps, oldest first. */
+  readonly readStored: (conversationId: string) => Promise<readonly Message[]>;
   readonly gapGraceMs: number;
   /** Entries in their conversation's order, each once. */
   readonly onEntry: (entry: Message) => void;
   /** A conversation's position moved. */
   readonly onPosition: (conversationId: string, position: bigint) => void;
+  /** The server's history of a conversation is another from here on; its entries follow. */
+  readonly onReplaced: (event: ReplacedConversation) => void;
   /** A gap could not be read; a new session decides what is missing. */
   readonly onHopeless: (error: ParleyError) => void;
+};
+
+/** A conversation that the server has otherwise than this device had it. */
+export type ReplacedConversation = {
+  readonly conversationId: string;
+  /** Entries up to here stay as they were; everything above is to be forgotten. */
+  readonly keptSeq: bigint;
+  /** Entries above `keptSeq` that only this device still has, as far as it kept them; oldest first. */
+  readonly entries: readonly Message[];
 };
 
 type Conversation = {
@@ -60,7 +55,6 @@ type Conversation = {
   newest: Message | undefined;
   /** Own messages that were accepted and come next after entries that are still on their way. */
   readonly own: Map<bigint, MakeEntry>;
-  repairing: boolean;
 };
 
 /** Completes an own message's entry from the entry before it. */
@@ -71,26 +65,44 @@ export class Synchronizer {
   readonly #dependencies: SynchronizerDependencies;
   readonly #conversations = new Map<string, Conversation>();
   readonly #controller = new AbortController();
-  readonly #repairs: Conversation[] = [];
-  #repairing = 0;
+  readonly #repairs;
+  readonly #replacements;
   #catchingUp = false;
 
   constructor(dependencies: SynchronizerDependencies) {
     this.#dependencies = dependencies;
+    const { listMessages, readStored, onHopeless } = dependencies;
+    this.#replacements = createReplacements({
+      read: async (id, signal) =>
+        readReplacement(id, await readStored(id), { listMessages, signal }),
+      onRead: (id, replacement, held) => this.#onReplacement(this.#get(id), replacement, held),
+      onHopeless,
+    });
+    this.#repairs = createGapRepairs<Conversation>({
+      listMessages,
+      isPaused: (id) => this.#catchingUp || this.#replacements.has(id),
+      onRead: (conversation) => this.#advance(conversation),
+      onHopeless,
+      signal: this.#controller.signal,
+    });
   }
 
   /** Takes over stored positions. */
   restore(timelines: readonly StoredTimeline[]): void {
-    for (const { conversationId, position, holes } of timelines) {
-      this.#add(conversationId, createTimeline(position, holes));
+    for (const { conversationId, position, holes, messageId } of timelines) {
+      this.#add(conversationId, createTimeline(position, holes, messageId));
     }
   }
 
   /** For each conversation that the device has something of, how far. */
-  positions(): { readonly conversationId: string; readonly seq: bigint }[] {
+  positions(): KnownPosition[] {
     return [...this.#conversations.values()]
       .filter(({ timeline }) => timeline.position > 0n)
-      .map(({ id, timeline }) => ({ conversationId: id, seq: timeline.position }));
+      .map(({ id, timeline: { position, messageId } }) => ({
+        conversationId: id,
+        seq: position,
+        messageId,
+      }));
   }
 
   position(conversationId: string): bigint {
@@ -101,9 +113,28 @@ export class Synchronizer {
     return this.#conversations.get(conversationId)?.timeline.holes ?? [];
   }
 
-  /** A session opened: until `caughtUp`, a gap may be something that catch-up leaves out. */
+  /** A session is wanted: until `caughtUp`, a gap may be something that catch-up brings or leaves out. */
   beginCatchUp(): void {
     this.#catchingUp = true;
+    this.#replacements.cancel();
+  }
+
+  /** No session is wanted any more: nobody else brings what is missing. */
+  endCatchUp(): void {
+    this.#catchingUp = false;
+  }
+
+  /**
+   * The server's history of these conversations is another than this device's. Goes back to where both agree
+   * and reads the newest page. Resolves with false when a new session has to decide anew.
+   */
+  replace(conversationIds: readonly string[]): Promise<boolean> {
+    for (const id of conversationIds) {
+      const { timeline, own } = this.#get(id);
+      forget(timeline);
+      own.clear();
+    }
+    return this.#replacements.begin(conversationIds);
   }
 
   /** History ended. What is still missing now is read. */
@@ -115,6 +146,7 @@ export class Synchronizer {
 
   /** A session brought an entry. */
   offer(entry: Message): void {
+    if (this.#replacements.hold(entry)) return;
     const conversation = this.#get(entry.conversationId);
     if (offer(conversation.timeline, entry)) this.#advance(conversation);
   }
@@ -124,6 +156,7 @@ export class Synchronizer {
    * before; where that is not known, the entry is read like a gap.
    */
   offerOwn(conversationId: string, seq: bigint, make: MakeEntry): void {
+    if (this.#replacements.holdSeen(conversationId, seq)) return;
     const conversation = this.#get(conversationId);
     const { timeline, own } = conversation;
     if (seq <= timeline.position || timeline.waiting.has(seq)) return;
@@ -146,6 +179,7 @@ export class Synchronizer {
   /** Ends what is under way. */
   close(): void {
     this.#controller.abort();
+    this.#replacements.cancel();
   }
 
   #get(conversationId: string): Conversation {
@@ -158,7 +192,6 @@ export class Synchronizer {
       timeline,
       newest: undefined,
       own: new Map(),
-      repairing: false,
     };
     this.#conversations.set(id, conversation);
     return conversation;
@@ -169,10 +202,7 @@ export class Synchronizer {
     do {
       this.#show(conversation);
     } while (this.#offerNextOwn(conversation));
-    if (!this.#catchingUp && gapOf(timeline) && !conversation.repairing) {
-      conversation.repairing = true;
-      void this.#repairLater(conversation, graceMs);
-    }
+    if (!this.#catchingUp && gapOf(timeline)) this.#repairs.start(conversation, graceMs);
   }
 
   #show(conversation: Conversation): void {
@@ -189,6 +219,8 @@ export class Synchronizer {
   }
 
   #offerNextOwn({ timeline, newest, own }: Conversation): boolean {
+    // Until then the server's history may turn out to be another, and the entry before it as well.
+    if (this.#catchingUp) return false;
     const next = timeline.position + 1n;
     const make = own.get(next);
     if (!make || newest?.seq !== timeline.position) return false;
@@ -196,88 +228,22 @@ export class Synchronizer {
     return offer(timeline, make(newest));
   }
 
-  async #repairLater(conversation: Conversation, graceMs: number): Promise<void> {
-    const { signal } = this.#controller;
-    if (graceMs > 0) await sleep(graceMs, signal).catch(() => {});
-    if (signal.aborted) return;
-    this.#repairs.push(conversation);
-    this.#startRepairs();
-  }
-
-  #startRepairs(): void {
-    while (this.#repairing < REPAIRS_MAX) {
-      const conversation = this.#repairs.shift();
-      if (!conversation) return;
-      this.#repairing++;
-      void this.#repair(conversation).then((error) => {
-        this.#repairing--;
-        conversation.repairing = false;
-        this.#startRepairs();
-        if (this.#controller.signal.aborted) return;
-        if (error) this.#dependencies.onHopeless(error);
-        else this.#advance(conversation);
-      });
-    }
-  }
-
-  /**
-   * Reads until nothing is missing, or until a new session catches up and takes over. Returns an error when
-   * the gap stays.
-   */
-  async #repair(conversation: Conversation): Promise<ParleyError | undefined> {
-    const { timeline } = conversation;
-    const { signal } = this.#controller;
-    for (let failures = 0; ; ) {
-      const gap = this.#catchingUp ? undefined : gapOf(timeline);
-      if (!gap || signal.aborted) return undefined;
-      const before = timeline.position;
-      const error = await this.#readGap(conversation, gap.last - before);
-      if (error?.code === Code.NotFound || error?.code === Code.PermissionDenied) {
-        // Nothing of this conversation is readable any more; what waits will never be shown.
-        forget(timeline);
-        return undefined;
-      }
-      if (error && !isTransient(error)) return error;
-      if (timeline.position > before) {
-        failures = 0;
-        continue;
-      }
-      if (++failures >= REPAIR_ATTEMPTS_MAX) {
-        const text = `Entry ${gap.first} of conversation ${conversation.id} could not be read.`;
-        return error ?? clientError(Code.DataLoss, "PROTOCOL", text);
-      }
-      await sleep(REPAIR_PAUSE_MS * failures, signal).catch(() => {});
-    }
-  }
-
-  async #readGap(conversation: Conversation, missing: bigint): Promise<ParleyError | undefined> {
+  #onReplacement(conversation: Conversation, replacement: Replacement, held: Held): void {
     const { timeline, id } = conversation;
-    const pageSize = missing < PAGE_ENTRIES_MAX ? Number(missing) : PAGE_ENTRIES_MAX;
-    try {
-      const page = await this.#dependencies.listMessages(
-        {
-          conversationId: id,
-          fromSeq: timeline.position,
-          direction: ReadDirection.NEWER,
-          pageSize,
-        },
-        this.#controller.signal,
-      );
-      // Live entries may have come meanwhile; what is known already is dropped again.
-      fillGap(timeline, page.messages);
-      this.#advance(conversation);
-      return undefined;
-    } catch (error) {
-      return toParleyError(error);
+    const { kept, lost, newest, skipped } = replacement;
+    const keptSeq = kept?.seq ?? 0n;
+    const replaced = keptSeq < timeline.position || lost.length > 0;
+    rewind(timeline, { seq: keptSeq, messageId: kept?.messageId ?? 0n });
+    conversation.newest = kept;
+    this.#dependencies.store.rewind(id, timeline);
+    if (replaced) {
+      const event = { conversationId: id, keptSeq, entries: lost };
+      this.#dependencies.onReplaced(event);
     }
+    if (skipped) noteSkipped(timeline, skipped);
+    fillGap(timeline, newest);
+    for (const entry of held.entries) offer(timeline, entry);
+    noteSeen(timeline, held.seen);
+    this.#advance(conversation, 0);
   }
-}
-
-function toStored(message: Message): { readonly seq: bigint; readonly bytes: Uint8Array } {
-  return { seq: message.seq, bytes: toBinary(MessageSchema, message) };
-}
-
-/** An entry as it was stored. */
-export function fromStored(bytes: Uint8Array): Message {
-  return fromBinary(MessageSchema, bytes);
 }

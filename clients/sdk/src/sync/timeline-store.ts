@@ -7,10 +7,9 @@ import type {
   StoredEntry,
   StoredTimeline,
 } from "../storage/client-storage.ts";
+import { createPendingWrites } from "./pending-writes.ts";
 import { addRange } from "./ranges.ts";
 
-/** Entries that may wait for the storage; beyond it positions still move, and history reads them again. */
-const DIRTY_ENTRIES_MAX = 5_000;
 /** Holes that are remembered per conversation; the two oldest grow into one beyond it. */
 const HOLES_MAX = 100;
 /** Pause before a failed write is repeated. */
@@ -21,14 +20,18 @@ export type ReadState = Pick<
   "readSeq" | "confirmedReadSeq" | "confirmedDeliveredSeq"
 >;
 
+/** How far a conversation is here, and what is missing below. */
+export type PositionState = Required<Pick<StoredTimeline, "position" | "messageId" | "holes">>;
+
 export type TimelineStore = {
   restore(timelines: readonly StoredTimeline[]): void;
   /** Keeps a conversation's position and holes, with entries that are shown from now on. */
-  put(
-    conversationId: string,
-    state: { readonly position: bigint; readonly holes: readonly SeqRange[] },
-    entries: readonly { readonly seq: bigint; readonly bytes: Uint8Array }[],
-  ): void;
+  put(conversationId: string, state: PositionState, entries: readonly StoredEntry[]): void;
+  /**
+   * Goes back to a position, and forgets the entries above it and what was read there. What is put in the same
+   * turn is stored together with this.
+   */
+  rewind(conversationId: string, state: PositionState): void;
   timeline(conversationId: string): StoredTimeline;
   putReadState(conversationId: string, state: Partial<ReadState>): void;
   /** Every conversation that something is kept of. */
@@ -43,38 +46,25 @@ export function createTimelineStore(options: {
   readonly onFailure: (error: ParleyError) => void;
 }): TimelineStore {
   const timelines = new Map<string, StoredTimeline>();
-  const dirty = new Set<string>();
-  let entries: StoredEntry[] = [];
+  const pending = createPendingWrites();
   let writing: Promise<void> | undefined;
   const closing = new AbortController();
 
-  const get = (conversationId: string): StoredTimeline =>
-    timelines.get(conversationId) ?? {
-      conversationId,
-      position: 0n,
-      holes: [],
-      readSeq: 0n,
-      confirmedReadSeq: 0n,
-      confirmedDeliveredSeq: 0n,
-    };
-  const change = (timeline: StoredTimeline) => {
+  const get = (id: string): StoredTimeline => timelines.get(id) ?? emptyTimeline(id);
+  const change = (timeline: StoredTimeline, entries: readonly StoredEntry[] = []) => {
     timelines.set(timeline.conversationId, timeline);
-    dirty.add(timeline.conversationId);
+    pending.put(timeline.conversationId, entries);
     writing ??= write();
   };
   const write = async () => {
     // What changes in this turn goes into one batch.
     await Promise.resolve();
-    while (dirty.size > 0 || entries.length > 0) {
-      const ids = [...dirty];
-      const batch = { timelines: ids.map(get), entries };
-      dirty.clear();
-      entries = [];
+    while (!pending.isEmpty) {
+      const batch = pending.take(get);
       try {
         await options.storage.write(batch);
       } catch (error) {
-        for (const id of ids) dirty.add(id);
-        entries = [...batch.entries, ...entries].slice(-DIRTY_ENTRIES_MAX);
+        pending.giveBack(batch);
         options.onFailure(toParleyError(error));
         if (closing.signal.aborted) break;
         await sleep(RETRY_MS, closing.signal).catch(() => {});
@@ -86,11 +76,15 @@ export function createTimelineStore(options: {
     restore(stored) {
       for (const timeline of stored) timelines.set(timeline.conversationId, timeline);
     },
-    put(conversationId, { position, holes }, added) {
-      if (entries.length + added.length <= DIRTY_ENTRIES_MAX) {
-        for (const { seq, bytes } of added) entries.push({ conversationId, seq, bytes });
-      }
-      change({ ...get(conversationId), position, holes: bounded(holes) });
+    put(conversationId, { position, messageId, holes }, entries) {
+      const state = { position, messageId, holes: bounded(holes) };
+      change({ ...get(conversationId), ...state }, entries);
+    },
+    rewind(conversationId, { position, messageId, holes }) {
+      const state = { position, messageId, holes: bounded(holes) };
+      const timeline = { ...rewoundTo(get(conversationId), position), ...state };
+      pending.rewind(timeline);
+      change(timeline);
     },
     timeline: get,
     putReadState(conversationId, state) {
@@ -104,6 +98,29 @@ export function createTimelineStore(options: {
       closing.abort();
       await writing;
     },
+  };
+}
+
+function emptyTimeline(conversationId: string): StoredTimeline {
+  return {
+    conversationId,
+    position: 0n,
+    messageId: 0n,
+    holes: [],
+    readSeq: 0n,
+    confirmedReadSeq: 0n,
+    confirmedDeliveredSeq: 0n,
+  };
+}
+
+/** Other entries take the places above the position; nobody has read those. */
+function rewoundTo(timeline: StoredTimeline, position: bigint): StoredTimeline {
+  const lower = (seq: bigint) => (seq < position ? seq : position);
+  return {
+    ...timeline,
+    readSeq: lower(timeline.readSeq),
+    confirmedReadSeq: lower(timeline.confirmedReadSeq),
+    confirmedDeliveredSeq: lower(timeline.confirmedDeliveredSeq),
   };
 }
 

@@ -9,11 +9,12 @@ import {
   noteSeen,
   noteSkipped,
   offer,
+  rewind,
   takeReady,
   WAITING_ENTRIES_MAX,
 } from "./timeline.ts";
 
-const e = (seq: number) => ({ seq: BigInt(seq) });
+const e = (seq: number) => ({ seq: BigInt(seq), messageId: BigInt(seq) + 1_000n });
 const r = (first: number, last: number) => ({ first: BigInt(first), last: BigInt(last) });
 const seqs = (entries: readonly { readonly seq: bigint }[]) =>
   entries.map(({ seq }) => Number(seq));
@@ -84,6 +85,33 @@ describe("a timeline", () => {
     fillGap(timeline, [e(4), e(5)]);
     assert.deepEqual(seqs(takeReady(timeline)), [4, 5]);
     assert.equal(gapOf(timeline), undefined);
+  });
+
+  it("knows the id of the entry at its position, where that entry was shown", () => {
+    const timeline = createTimeline<ReturnType<typeof e>>(3n, [], 77n);
+    assert.equal(timeline.messageId, 77n);
+    offer(timeline, e(4));
+    takeReady(timeline);
+    assert.deepEqual([timeline.position, timeline.messageId], [4n, 1_004n]);
+    noteSkipped(timeline, r(5, 9));
+    takeReady(timeline);
+    assert.deepEqual([timeline.position, timeline.messageId], [9n, 0n]);
+    offer(timeline, e(10));
+    takeReady(timeline);
+    fillGap(timeline, [e(15)]);
+    assert.deepEqual([timeline.position, timeline.messageId], [14n, 0n]);
+  });
+
+  it("goes back to an entry, and knows nothing beyond it", () => {
+    const timeline = createTimeline<ReturnType<typeof e>>(40n, [r(1, 5), r(20, 35)], 1_040n);
+    offer(timeline, e(45));
+    noteSkipped(timeline, r(42, 43));
+    rewind(timeline, e(30));
+    assert.deepEqual([timeline.position, timeline.messageId], [30n, 1_030n]);
+    assert.deepEqual(timeline.holes, [r(1, 5), r(20, 30)]);
+    assert.equal(gapOf(timeline), undefined);
+    offer(timeline, e(31));
+    assert.deepEqual(seqs(takeReady(timeline)), [31]);
   });
 
   it("holds a bounded number of entries back, and asks for the rest later", () => {

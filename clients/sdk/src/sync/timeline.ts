@@ -13,12 +13,16 @@ import { addRange, rangeAt, removeRange } from "./ranges.ts";
 
 /** Entries that may wait in one conversation; what comes beyond is dropped and read when its turn comes. */
 export const WAITING_ENTRIES_MAX = 1_000;
+/** The highest `seq` that the contract's `uint64` holds. */
+const SEQ_MAX = 2n ** 64n - 1n;
 
 /** An entry as far as order is concerned. */
-export type Ordered = { readonly seq: bigint };
+export type Ordered = { readonly seq: bigint; readonly messageId: bigint };
 
 export type Timeline<E extends Ordered> = {
   position: bigint;
+  /** The id of the entry at the position; 0 where the entry is not here. */
+  messageId: bigint;
   /** Ranges below the position that were left out. */
   holes: readonly SeqRange[];
   /** Ranges above the position that were left out. */
@@ -31,8 +35,9 @@ export type Timeline<E extends Ordered> = {
 export function createTimeline<E extends Ordered>(
   position = 0n,
   holes: readonly SeqRange[] = [],
+  messageId = 0n,
 ): Timeline<E> {
-  return { position, holes, skips: [], waiting: new Map(), seen: position };
+  return { position, messageId, holes, skips: [], waiting: new Map(), seen: position };
 }
 
 /** Takes an entry in, whatever its place. False if it adds nothing: it was shown or waits already. */
@@ -68,6 +73,7 @@ export function takeReady<E extends Ordered>(timeline: Timeline<E>): E[] {
     if (entry) {
       timeline.waiting.delete(next);
       timeline.position = next;
+      timeline.messageId = entry.messageId;
       timeline.skips = removeRange(timeline.skips, { first: next, last: next });
       ready.push(entry);
     } else if (skip) {
@@ -76,6 +82,7 @@ export function takeReady<E extends Ordered>(timeline: Timeline<E>): E[] {
       timeline.holes = addRange(timeline.holes, { first: next, last });
       timeline.skips = removeRange(timeline.skips, { first: next, last });
       timeline.position = last;
+      timeline.messageId = 0n;
     } else return ready;
   }
 }
@@ -117,7 +124,10 @@ export function fillGap<E extends Ordered>(timeline: Timeline<E>, entries: reado
     const stop = firstWaiting(timeline, timeline.position, end);
     const skip = timeline.skips.find((range) => range.first <= stop);
     const last = skip && skip.first - 1n < stop ? skip.first - 1n : stop;
-    if (last > timeline.position) timeline.position = last;
+    if (last > timeline.position) {
+      timeline.position = last;
+      timeline.messageId = 0n;
+    }
   }
   for (const entry of entries) offer(timeline, entry);
 }
@@ -127,4 +137,12 @@ export function forget<E extends Ordered>(timeline: Timeline<E>): void {
   timeline.waiting.clear();
   timeline.skips = [];
   timeline.seen = timeline.position;
+}
+
+/** Goes back to an entry that this device and the server have in common; position 0 is before the first. */
+export function rewind<E extends Ordered>(timeline: Timeline<E>, to: Ordered): void {
+  timeline.position = to.seq;
+  timeline.messageId = to.messageId;
+  timeline.holes = removeRange(timeline.holes, { first: to.seq + 1n, last: SEQ_MAX });
+  forget(timeline);
 }

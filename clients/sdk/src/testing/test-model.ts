@@ -74,6 +74,8 @@ export class TestModel {
   readonly groupRequests = new Map<string, string>();
   accessLifetimeMs = 900_000;
   refreshes = 0;
+  /** Entries ever appended: one that takes the place of another has another id. */
+  #appended = 0;
 
   signUp(username: string, password: string, displayName: string): TestPerson {
     if (this.findUser(username)) throw refusal(Code.AlreadyExists, "USERNAME_TAKEN", "Taken.");
@@ -260,13 +262,21 @@ export class TestModel {
       ...(rest as MessageInitShape<typeof MessageSchema>),
       conversationId: conversation.id,
       seq,
-      messageId: (BigInt(Date.now()) << 22n) + seq,
+      messageId: (BigInt(Date.now()) << 22n) + BigInt(this.#appended++),
       acceptTime: timestampNow(),
       unreadOrdinal: (previous?.unreadOrdinal ?? 0n) + (silent ? 0n : 1n),
       membershipVersion: conversation.membershipVersion,
     });
     conversation.entries.push(entry);
     return entry;
+  }
+
+  /** The server is put back from a copy that was made when the conversation had this many entries. */
+  restore(conversation: TestConversation, count: number): void {
+    for (const entry of conversation.entries.splice(count)) {
+      conversation.sent.delete(`${entry.senderDeviceId} ${entry.clientMessageId}`);
+    }
+    if (count === 0) this.conversations.delete(conversation.id);
   }
 
   /** What a person may read, oldest first. */

@@ -117,7 +117,8 @@ export function registerRealtime(router: ConnectRouter, world: RoadWorld): void 
       const session = sessions.sessions.get(sessionId);
       if (!session || session.device !== deviceOf(context)) throw sessionNotFound();
       const answers = frames.map((frame) => sessions.handle(session, frame));
-      if (session.over) throw sessionNotFound();
+      const closed = frames.some(({ frame }) => frame.case === "close");
+      if (session.over && !closed) throw sessionNotFound();
       return { frames: answers.filter((answer) => answer !== undefined) };
     },
     async poll(request, context) {

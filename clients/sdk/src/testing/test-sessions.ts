@@ -17,6 +17,7 @@ import {
   type GoodbyeSchema,
   type MorePositions,
   type Open,
+  type Position,
   type ServerFrame,
   ServerFrameSchema,
   type WatchPresence,
@@ -41,7 +42,7 @@ export type TestSession = {
   readonly id: string;
   readonly device: TestDevice;
   readonly open: Open;
-  readonly positions: Map<string, bigint>;
+  readonly positions: Map<string, Position>;
   readonly deliver: (frame: ServerFrame) => void;
   /** Ends the road below; with a frame or without. */
   readonly end: (goodbye?: ServerFrame) => void;
@@ -59,10 +60,12 @@ export class TestSessions {
   readonly #model: TestModel;
   heartbeatMs = 5_000;
   /** Opens seen, with the positions that they brought in the end. */
-  readonly opens: { readonly deviceId: string; readonly positions: Map<string, bigint> }[] = [];
+  readonly opens: { readonly deviceId: string; readonly positions: Map<string, Position> }[] = [];
   /** Receipts seen, in order. */
   readonly receipts: UpdateReceiptRequest[] = [];
   typingNotices = 0;
+  /** `close` frames seen. */
+  closes = 0;
 
   constructor(model: TestModel) {
     this.#model = model;
@@ -78,7 +81,7 @@ export class TestSessions {
       id: randomUUID(),
       device,
       open,
-      positions: new Map(open.positions.map((p) => [p.conversationId, p.seq])),
+      positions: new Map(open.positions.map((p) => [p.conversationId, p])),
       deliver: road.deliver,
       end: road.end,
       watched: new Set(),
@@ -110,8 +113,10 @@ export class TestSessions {
     const max = open.catchUpMessagesMax === 0 ? 50 : open.catchUpMessagesMax;
     const skipped: { conversationId: string; firstSeq: bigint; lastSeq: bigint }[] = [];
     const missing: Message[] = [];
+    const diverged = this.#diverged(session);
     for (const conversation of this.#model.conversations.values()) {
-      const position = positions.get(conversation.id) ?? 0n;
+      if (diverged.some(({ conversationId }) => conversationId === conversation.id)) continue;
+      const position = positions.get(conversation.id)?.seq ?? 0n;
       const readable = this.#model.readable(conversation, device.userId);
       const entries = readable.filter((entry) => entry.seq > position);
       const sent = entries.slice(-max);
@@ -127,7 +132,18 @@ export class TestSessions {
     );
     for (const entry of missing) this.#sendEvent(session, { case: "message", value: entry });
     session.caughtUp = true;
-    this.#send(session, 0n, { case: "caughtUp", value: { skipped } });
+    this.#send(session, 0n, { case: "caughtUp", value: { skipped, diverged } });
+  }
+
+  /** Conversations whose entry at the device's position is another here, or none. */
+  #diverged({ positions, device }: TestSession) {
+    return [...positions.values()].flatMap(({ conversationId, seq, messageId }) => {
+      if (messageId === 0n) return [];
+      const conversation = this.#model.conversations.get(conversationId);
+      const readable = conversation ? this.#model.readable(conversation, device.userId) : [];
+      if (readable.some((e) => e.seq === seq && e.messageId === messageId)) return [];
+      return [{ conversationId, lastSeq: readable.at(-1)?.seq ?? 0n }];
+    });
   }
 
   /** Carries a frame out; the answer, or undefined where there is none. */
@@ -150,6 +166,10 @@ export class TestSessions {
           return undefined;
         case "watchPresence":
           this.#watch(session, frame.value);
+          return answer({ case: "done", value: {} });
+        case "close":
+          this.closes++;
+          this.cut(session);
           return answer({ case: "done", value: {} });
         case "heartbeat":
           return answer({ case: "heartbeat", value: {} });
@@ -178,8 +198,7 @@ export class TestSessions {
   }
 
   #morePositions(session: TestSession, more: MorePositions): void {
-    for (const { conversationId, seq } of more.positions)
-      session.positions.set(conversationId, seq);
+    for (const position of more.positions) session.positions.set(position.conversationId, position);
     if (more.positionsComplete) this.#catchUp(session);
   }
 
