@@ -1,3 +1,4 @@
+import { open } from "node:fs/promises";
 import { LogLockedError } from "./errors.ts";
 
 /** SQLite's result code for a lock that another connection holds. https://sqlite.org/rescode.html#busy */
@@ -10,9 +11,10 @@ const SQLITE_BUSY = 5;
  * between containers on one volume, and two processes can take a stale file over at once. SQLite holds
  * the kernel's own lock (fcntl) on its database for as long as an exclusive transaction is open, excludes
  * a second connection of the same process too, and the kernel lets go with the process. Nothing is ever
- * written into the database.
+ * written into the database. A file that is not there is created with the mode.
  */
-export async function lockFile(path: string): Promise<AsyncDisposable> {
+export async function lockFile(path: string, mode: number): Promise<AsyncDisposable> {
+  await createFile(path, mode);
   const { DatabaseSync } = await import("node:sqlite");
   const database = new DatabaseSync(path);
   try {
@@ -33,6 +35,18 @@ export async function lockFile(path: string): Promise<AsyncDisposable> {
       if (database.isOpen) database.close();
     },
   };
+}
+
+/**
+ * SQLite would create it for everybody to read. One that is there must not even be opened: closing any
+ * descriptor of a file ends the locks that the process has on it.
+ */
+async function createFile(path: string, mode: number): Promise<void> {
+  try {
+    await (await open(path, "wx", mode)).close();
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+  }
 }
 
 function isBusy(error: unknown): boolean {

@@ -4,10 +4,14 @@ import { dirname, resolve } from "node:path";
 import type { AppendFile, SegmentFiles } from "./files.ts";
 import { lockFile } from "./lock.ts";
 
+/** Only the server's own account reads what people have written. */
+const DIRECTORY_MODE = 0o700;
+const FILE_MODE = 0o600;
+
 /** The real file system. */
 export const nodeFiles: SegmentFiles = {
   createDirectory,
-  lock: lockFile,
+  lock: (path) => lockFile(path, FILE_MODE),
   list: (directory) => readdir(directory),
   size: async (path) => (await stat(path)).size,
   read,
@@ -19,7 +23,7 @@ export const nodeFiles: SegmentFiles = {
 
 async function createDirectory(directory: string): Promise<void> {
   const wanted = resolve(directory);
-  const firstCreated = await mkdir(wanted, { recursive: true });
+  const firstCreated = await mkdir(wanted, { recursive: true, mode: DIRECTORY_MODE });
   if (firstCreated === undefined) return;
   const top = dirname(resolve(firstCreated));
   for (let at = wanted; at !== top; at = dirname(at)) await syncDirectory(dirname(at));
@@ -44,7 +48,7 @@ async function read(path: string, position: number, bytes: number): Promise<Buff
 
 async function openAppend(path: string): Promise<AppendFile> {
   // A bare descriptor with callbacks instead of a FileHandle: append and dataSync run once per batch.
-  const handle = await open(path, "a");
+  const handle = await open(path, "a", FILE_MODE);
   const fd = handle.fd;
   return {
     append: (bytes) => appendAll(fd, bytes),
