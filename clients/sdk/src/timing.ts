@@ -21,6 +21,8 @@ export type Timing = {
   readonly shortPollIntervalMs: number;
   /** How long a polled session may go without one successful poll; the server keeps it for 60 seconds. */
   readonly pollFailureMs: number;
+  /** How long closing a session waits for the server to hear of it. */
+  readonly closeTimeoutMs: number;
   /** An access token that expires within this time is renewed. */
   readonly tokenMarginMs: number;
   /** How long a gap may last before it is read: an own message's answer often overtakes others' events. */
@@ -44,6 +46,7 @@ export const defaultTiming: Timing = {
   longPollWaitMs: 20_000,
   shortPollIntervalMs: 2_000,
   pollFailureMs: 30_000,
+  closeTimeoutMs: 2_000,
   tokenMarginMs: 30_000,
   gapGraceMs: 300,
   receiptIntervalMs: 1_000,

@@ -17,6 +17,17 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
+/** Resolves when `work` settles, however it does, or after `ms` milliseconds. */
+export async function withinMs(ms: number, work: Promise<unknown>): Promise<void> {
+  const enough = new AbortController();
+  const done = work.then(
+    () => {},
+    () => {},
+  );
+  await Promise.race([done, sleep(ms, enough.signal).catch(() => {})]);
+  enough.abort();
+}
+
 /** Settles as `promise` does, or rejects with the signal's reason when that comes first. */
 export function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   if (signal.aborted) return Promise.reject(signal.reason);

@@ -1,12 +1,9 @@
 /** Keeps a session open: chooses roads, reconnects as advised, and comes back to better roads. */
-import { create } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { Code } from "@connectrpc/connect";
 import {
   type CaughtUp,
-  MorePositionsSchema,
   type Opened,
-  OpenSchema,
   ReconnectAdvice,
 } from "@parley/gen/parley/realtime/v1/frame_pb";
 import { createBackoff } from "../async/backoff.ts";
@@ -15,17 +12,14 @@ import { type ParleyError, toParleyError } from "../errors.ts";
 import type { Timing } from "../timing.ts";
 import { goodbyeError, isFinal } from "./goodbye.ts";
 import { type LiveSession, openLiveSession, type SessionEnd } from "./live-session.ts";
+import { createOpen, type KnownPosition, sendMorePositions } from "./positions.ts";
 import type { Road, RoadName } from "./road.ts";
 import type { RoadChooser } from "./road-chooser.ts";
 import { probeBetterRoads } from "./road-probe.ts";
 
-/** What the contract takes in one frame. */
-const POSITIONS_PER_FRAME_MAX = 1_000;
 /** Jitter added to the delay that a goodbye asks for, as a share of it, and its least bound in ms. */
 const GOODBYE_JITTER_SHARE = 0.5;
 const GOODBYE_JITTER_MS_MIN = 250;
-
-export type KnownPosition = { readonly conversationId: string; readonly seq: bigint };
 
 export type ConnectionState =
   | { readonly state: "connecting"; readonly road: RoadName }
@@ -70,6 +64,8 @@ export class Connector {
   #usedToken: string | undefined;
   /** Interrupts the pause before the next attempt. */
   #pause: AbortController | undefined;
+  /** Sessions whose server is being told of their end. */
+  readonly #closing = new Set<Promise<void>>();
 
   constructor(dependencies: ConnectorDependencies) {
     this.#dependencies = dependencies;
@@ -103,11 +99,12 @@ export class Connector {
     this.#running = { controller, done };
   }
 
-  /** Ends the session and stops. */
+  /** Ends the session and stops. Resolves when the server has heard of it, or soon after. */
   async disconnect(): Promise<void> {
     const running = this.#running;
     running?.controller.abort();
     await running?.done;
+    await Promise.all(this.#closing);
   }
 
   /** Ends the present pause: the network is back, or somebody presses "retry". */
@@ -117,7 +114,12 @@ export class Connector {
 
   /** Drops the present session, to open another with the present positions. */
   restart(): void {
-    this.#session?.close();
+    if (this.#session) this.#close(this.#session);
+  }
+
+  #close(session: LiveSession): void {
+    const closing = session.close().finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
   }
 
   #onStopped(controller: AbortController, error: ParleyError | undefined): void {
@@ -159,7 +161,7 @@ export class Connector {
     signal.throwIfAborted();
     this.#usedToken = accessToken;
     const session = this.#openOn(name, accessToken);
-    const onAbort = () => session.close();
+    const onAbort = () => this.#close(session);
     signal.addEventListener("abort", onAbort, { once: true });
     try {
       await session.opened;
@@ -179,11 +181,7 @@ export class Connector {
     const road = roads.get(name);
     if (!road) throw new RangeError(`There is no road ${name}.`);
     const all = positions();
-    const open = create(OpenSchema, {
-      positions: all.slice(0, POSITIONS_PER_FRAME_MAX),
-      positionsComplete: all.length <= POSITIONS_PER_FRAME_MAX,
-      catchUpMessagesMax,
-    });
+    const open = createOpen(all, catchUpMessagesMax);
     const { onEvent, onCaughtUp } = this.#dependencies;
     // Before any event of the session: whoever hears of one finds the client online.
     const onOpened = (opened: Opened) => {
@@ -194,7 +192,7 @@ export class Connector {
     const handlers = { onOpened, onEvent, onCaughtUp };
     const session = openLiveSession({ road, open, accessToken, timing, now, tokens, ...handlers });
     session.opened.then(
-      () => sendRest(session, all),
+      () => sendMorePositions(session, all).catch(() => this.#close(session)),
       () => {},
     );
     return session;
@@ -209,19 +207,20 @@ export class Connector {
     chooser.opened(session.road);
     this.#dependencies.onRoad(session.road);
     const openedMs = now();
-    const onAbort = () => session.close();
+    const onAbort = () => this.#close(session);
     signal.addEventListener("abort", onAbort, { once: true });
     const probe = probeBetterRoads({
       roads: chooser.better(session.road),
       intervalMs: timing.betterRoadMs,
       open: async (name) => this.#openOn(name, await this.#dependencies.tokens.accessToken()),
+      close: (probed) => this.#close(probed),
     });
     const end = await Promise.race([session.ended, probe.found]);
     this.#session = "kind" in end ? undefined : end;
     signal.removeEventListener("abort", onAbort);
     if (!("kind" in end)) {
       probe.stop(end);
-      session.close();
+      this.#close(session);
       return end;
     }
     probe.stop();
@@ -277,16 +276,5 @@ export class Connector {
     signal.removeEventListener("abort", onAbort);
     this.#pause = undefined;
     signal.throwIfAborted();
-  }
-}
-
-/** Sends the positions that did not fit into `open`. A failure ends the session anyway. */
-async function sendRest(session: LiveSession, all: readonly KnownPosition[]): Promise<void> {
-  for (let start = POSITIONS_PER_FRAME_MAX; start < all.length; start += POSITIONS_PER_FRAME_MAX) {
-    const value = create(MorePositionsSchema, {
-      positions: all.slice(start, start + POSITIONS_PER_FRAME_MAX),
-      positionsComplete: start + POSITIONS_PER_FRAME_MAX >= all.length,
-    });
-    await session.request({ case: "morePositions", value }).catch(() => session.close());
   }
 }

@@ -72,6 +72,7 @@ export class LiveSession {
   #renewal: ReturnType<typeof setTimeout> | undefined;
   #heard = () => {};
   #nextRequestId = OPEN_REQUEST_ID + 1n;
+  #closing: Promise<void> = Promise.resolve();
   #isOpen = false;
   #over = false;
 
@@ -124,11 +125,13 @@ export class LiveSession {
     if (this.#isOpen && !this.#over) this.#session.send(create(ClientFrameSchema, { frame }));
   }
 
-  /** Ends the session from this side. */
-  close(): void {
-    if (this.#over) return;
-    this.#session.close();
-    this.#finish({ kind: "lost", error: clientError(Code.Canceled, "CLOSED", "Closed here.") });
+  /** Ends the session from this side. Resolves when the server has heard of it, or soon after; never rejects. */
+  close(): Promise<void> {
+    if (!this.#over) {
+      this.#closing = this.#session.close();
+      this.#finish({ kind: "lost", error: clientError(Code.Canceled, "CLOSED", "Closed here.") });
+    }
+    return this.#closing;
   }
 
   #onFrame({ requestId, frame }: ServerFrame): void {
@@ -146,11 +149,11 @@ export class LiveSession {
         this.#options.onCaughtUp(frame.value);
         break;
       case "resyncRequired":
-        this.#session.close();
+        this.#session.abandon();
         this.#finish({ kind: "resync", resync: frame.value });
         break;
       case "goodbye":
-        this.#session.close();
+        this.#session.abandon();
         this.#finish({ kind: "goodbye", goodbye: frame.value });
         break;
       case "refused":
@@ -237,7 +240,7 @@ export class LiveSession {
 
   #lose(error: ParleyError): void {
     if (this.#over) return;
-    this.#session.close();
+    this.#session.abandon();
     this.#finish({ kind: "lost", error });
   }
 

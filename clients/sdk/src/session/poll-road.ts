@@ -1,12 +1,13 @@
 /** The road that is passable wherever HTTP is: `Poll` with `Submit`, waiting on the server or not. */
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type Client, Code } from "@connectrpc/connect";
-import type { Open } from "@parley/gen/parley/realtime/v1/frame_pb";
+import type { Open, ServerFrame } from "@parley/gen/parley/realtime/v1/frame_pb";
 import type {
   PollResponse,
   RealtimeService,
 } from "@parley/gen/parley/realtime/v1/realtime_service_pb";
-import { sleep } from "../async/sleep.ts";
+import { createDeferred } from "../async/deferred.ts";
+import { sleep, withinMs } from "../async/sleep.ts";
 import { isTransient, type ParleyError, toParleyError } from "../errors.ts";
 import type { Timing } from "../timing.ts";
 import type { Road, RoadHandlers } from "./road.ts";
@@ -22,7 +23,10 @@ const FRAMES_MAX = 500;
 export type PollRoadOptions = {
   readonly name: "long-poll" | "short-poll";
   readonly realtime: Client<typeof RealtimeService>;
-  readonly timing: Pick<Timing, "longPollWaitMs" | "shortPollIntervalMs" | "pollFailureMs">;
+  readonly timing: Pick<
+    Timing,
+    "longPollWaitMs" | "shortPollIntervalMs" | "pollFailureMs" | "closeTimeoutMs"
+  >;
   readonly now: () => number;
 };
 
@@ -42,22 +46,45 @@ export function createPollRoad(options: PollRoadOptions): Road {
         handlers.onEnd(error);
       };
       const submits = createSubmitQueue({
-        submit: (sessionId, frames) => options.realtime.submit({ sessionId, frames }),
+        submit: (sessionId, frames, call) => options.realtime.submit({ sessionId, frames }, call),
         handlers,
         onSessionLost: end,
       });
-      const onSession = (sessionId: string) => submits.setSession(sessionId);
-      poll(options, open, handlers, onSession, controller.signal).then(
-        () => end(undefined),
-        (error) => end(toParleyError(error)),
-      );
+      // Settles when it is known whether there is a session.
+      const opened = createDeferred<void>();
+      const onSession = (sessionId: string) => {
+        submits.setSession(sessionId);
+        opened.resolve();
+      };
+      const onFrame = (frame: ServerFrame) => {
+        if (!over) handlers.onFrame(frame);
+      };
+      poll(options, open, onFrame, onSession, controller.signal)
+        .then(
+          () => end(undefined),
+          (error) => end(toParleyError(error)),
+        )
+        .finally(opened.resolve);
+      const abandon = () => {
+        over = true;
+        submits.close();
+        controller.abort();
+      };
+      const tell = async () => {
+        // A session that is just being opened can only be ended when its id is known.
+        await opened.promise;
+        controller.abort();
+        await submits.end(options.timing.closeTimeoutMs);
+      };
       return {
         send: (frame) => submits.push(frame),
-        close() {
+        async close() {
           over = true;
           submits.close();
-          controller.abort();
+          await withinMs(options.timing.closeTimeoutMs, tell());
+          abandon();
         },
+        abandon,
       };
     },
   };
@@ -67,7 +94,7 @@ export function createPollRoad(options: PollRoadOptions): Road {
 async function poll(
   options: PollRoadOptions,
   open: Open,
-  handlers: RoadHandlers,
+  onFrame: RoadHandlers["onFrame"],
   onSession: (sessionId: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
@@ -79,7 +106,7 @@ async function poll(
   let acknowledgedCursor = 0n;
   while (!signal.aborted) {
     for (const frame of answer.frames) {
-      handlers.onFrame(frame);
+      onFrame(frame);
       if (frame.frame.case === "goodbye") return;
     }
     acknowledgedCursor = answer.cursor;

@@ -14,6 +14,7 @@ export function probeBetterRoads(options: {
   readonly roads: readonly RoadName[];
   readonly intervalMs: number;
   readonly open: (road: RoadName) => Promise<LiveSession>;
+  readonly close: (session: LiveSession) => void;
 }): RoadProbe {
   let stopped = false;
   let probed: LiveSession | undefined;
@@ -25,7 +26,7 @@ export function probeBetterRoads(options: {
       if (stopped) return undefined;
       try {
         probed = await options.open(road);
-        if (stopped) probed.close();
+        if (stopped) options.close(probed);
         await probed.opened;
         return probed;
       } catch {
@@ -49,7 +50,7 @@ export function probeBetterRoads(options: {
     stop(adopted) {
       stopped = true;
       clearTimeout(timer);
-      if (probed !== adopted) probed?.close();
+      if (probed && probed !== adopted) options.close(probed);
     },
   };
 }

@@ -26,8 +26,13 @@ export type RoadHandlers = {
 export type RoadSession = {
   /** Sends a frame after those before it. Only after `opened` came. */
   send(frame: ClientFrame): void;
-  /** Ends the session; no handler is called from then on. */
-  close(): void;
+  /**
+   * Ends the session in order, so that the server counts it as gone at once. Resolves when the server has heard
+   * of it, or after `Timing.closeTimeoutMs`; never rejects. No handler is called from the call on.
+   */
+  close(): Promise<void>;
+  /** Lets go of a session that is over or whose server does not answer; no handler is called from then on. */
+  abandon(): void;
 };
 
 /**

@@ -16,10 +16,10 @@ export function createRoads(options: {
   readonly now: () => number;
 }): ReadonlyMap<RoadName, Road> {
   const create = (name: RoadName): Road => {
-    if (name === "connect") return createStreamRoad(options.realtime);
+    if (name === "connect") return createStreamRoad(options.realtime, options.timing);
     if (name !== "websocket") return createPollRoad({ ...options, name });
     if (!options.webSocket) throw new RangeError("There is no WebSocket here.");
-    return createWebSocketRoad({ url: options.url, webSocket: options.webSocket });
+    return createWebSocketRoad({ ...options, webSocket: options.webSocket });
   };
   return new Map(options.roads.map((name) => [name, create(name)]));
 }

@@ -1,12 +1,17 @@
 /** The road for browsers whose network lets no WebSocket through: `Subscribe` with `Submit`. */
 import type { Client } from "@connectrpc/connect";
 import type { RealtimeService } from "@parley/gen/parley/realtime/v1/realtime_service_pb";
+import { withinMs } from "../async/sleep.ts";
 import { type ParleyError, toParleyError } from "../errors.ts";
+import type { Timing } from "../timing.ts";
 import type { Road } from "./road.ts";
 import { createSubmitQueue } from "./submit-queue.ts";
 
 /** Creates the road. The client's transport carries the access token. */
-export function createStreamRoad(realtime: Client<typeof RealtimeService>): Road {
+export function createStreamRoad(
+  realtime: Client<typeof RealtimeService>,
+  timing: Pick<Timing, "closeTimeoutMs">,
+): Road {
   return {
     name: "connect",
     heartbeats: true,
@@ -21,7 +26,7 @@ export function createStreamRoad(realtime: Client<typeof RealtimeService>): Road
         handlers.onEnd(error);
       };
       const submits = createSubmitQueue({
-        submit: (sessionId, frames) => realtime.submit({ sessionId, frames }),
+        submit: (sessionId, frames, call) => realtime.submit({ sessionId, frames }, call),
         handlers,
         onSessionLost: end,
       });
@@ -39,13 +44,20 @@ export function createStreamRoad(realtime: Client<typeof RealtimeService>): Road
         () => end(undefined),
         (error) => end(toParleyError(error)),
       );
+      const abandon = () => {
+        over = true;
+        submits.close();
+        controller.abort();
+      };
       return {
         send: (frame) => submits.push(frame),
-        close() {
+        async close() {
           over = true;
-          submits.close();
-          controller.abort();
+          // A proxy may hold the stream's end back; the frame gets through.
+          await withinMs(timing.closeTimeoutMs, submits.end(timing.closeTimeoutMs));
+          abandon();
         },
+        abandon,
       };
     },
   };

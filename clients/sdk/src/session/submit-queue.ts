@@ -1,5 +1,5 @@
 /** Hands client frames to a session by `Submit`: one call at a time, so that their order is kept. */
-import { toBinary } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { type ClientFrame, ClientFrameSchema } from "@parley/gen/parley/realtime/v1/frame_pb";
 import type { SubmitResponse } from "@parley/gen/parley/realtime/v1/realtime_service_pb";
@@ -15,11 +15,18 @@ export type SubmitQueue = {
   /** Frames wait until the session is known. */
   setSession(sessionId: string): void;
   push(frame: ClientFrame): void;
+  /** Sends nothing further. */
   close(): void;
+  /** Closes, and tells the server that the session is over; does nothing while no session is known. */
+  end(timeoutMs: number): Promise<void>;
 };
 
 export function createSubmitQueue(options: {
-  readonly submit: (sessionId: string, frames: ClientFrame[]) => Promise<SubmitResponse>;
+  readonly submit: (
+    sessionId: string,
+    frames: ClientFrame[],
+    call?: { readonly timeoutMs: number },
+  ) => Promise<SubmitResponse>;
   readonly handlers: RoadHandlers;
   /** The server does not have the session any more, or does not know this device. */
   readonly onSessionLost: (error: ParleyError) => void;
@@ -78,6 +85,12 @@ export function createSubmitQueue(options: {
     },
     close() {
       closed = true;
+    },
+    async end(timeoutMs) {
+      closed = true;
+      if (sessionId === "") return;
+      const frame = create(ClientFrameSchema, { frame: { case: "close", value: {} } });
+      await options.submit(sessionId, [frame], { timeoutMs });
     },
   };
 }

@@ -7,7 +7,10 @@ import {
   ReconnectAdvice,
   ServerFrameSchema,
 } from "@parley/gen/parley/realtime/v1/frame_pb";
+import { createDeferred } from "../async/deferred.ts";
+import { withinMs } from "../async/sleep.ts";
 import { clientError } from "../errors.ts";
+import type { Timing } from "../timing.ts";
 import { OPEN_REQUEST_ID, type Road, type RoadHandlers } from "./road.ts";
 
 /** What is used of a WebSocket: the browser's, Node's, and the `ws` package's are all such. */
@@ -26,12 +29,14 @@ export type WebSocketConstructor = new (url: string, protocols: string[]) => Web
 
 const SUBPROTOCOL = "parley.v1.proto";
 const STATE_OPEN = 1;
+const STATE_CLOSED = 3;
 const CLOSE_NORMAL = 1000;
 
 /** Creates the road to the server at `url` (http or https). */
 export function createWebSocketRoad(options: {
   readonly url: string;
   readonly webSocket: WebSocketConstructor;
+  readonly timing: Pick<Timing, "closeTimeoutMs">;
 }): Road {
   const url = `${options.url.replace(/^http/, "ws")}/v1/socket`;
   return {
@@ -51,7 +56,15 @@ export function createWebSocketRoad(options: {
           // A socket that is closing drops what it is given; `onclose` follows and settles every request.
           if (socket.readyState === STATE_OPEN) socket.send(toBinary(ClientFrameSchema, frame));
         },
-        close() {
+        async close() {
+          detach();
+          if (socket.readyState === STATE_CLOSED) return;
+          const closed = createDeferred<void>();
+          socket.onclose = () => closed.resolve();
+          socket.close(CLOSE_NORMAL);
+          await withinMs(options.timing.closeTimeoutMs, closed.promise);
+        },
+        abandon() {
           detach();
           socket.close(CLOSE_NORMAL);
         },
