@@ -26,7 +26,7 @@ describe("LMDB", () => {
     using temporary = temporaryDirectory();
     const directory = join(temporary.path, "data.d", "store");
     const before = process.umask(0o022);
-    const root = openLmdb<string>(directory, { keys: "text" });
+    const root = openLmdb<string>(directory, { keys: "text", remedy: "restore it" });
     process.umask(before);
     await createLmdbCommit(root)(() => void root.put("key", Buffer.from("value")));
     const modeOf = (path: string) => statSync(path).mode & 0o777;
@@ -40,7 +40,7 @@ describe("LMDB", () => {
 
   it("lets commits take their turn: each sees what those before it left", async () => {
     using temporary = temporaryDirectory();
-    const root = openLmdb<string>(temporary.path, { keys: "text" });
+    const root = openLmdb<string>(temporary.path, { keys: "text", remedy: "restore it" });
     const commit = createLmdbCommit(root);
     const seen: (number | undefined)[] = [];
     const count = () => {
@@ -55,7 +55,7 @@ describe("LMDB", () => {
 
   it("goes on after a write that threw", async () => {
     using temporary = temporaryDirectory();
-    const root = openLmdb<Buffer>(temporary.path, { keys: "bytes" });
+    const root = openLmdb<Buffer>(temporary.path, { keys: "bytes", remedy: "restore it" });
     const commit = createLmdbCommit(root);
     const bug = new Error("a bug");
     const failing = commit(() => {
@@ -97,7 +97,7 @@ describe("LMDB", () => {
     assert.equal(ended.unhandled, 0);
     assert.equal(ended.stored, ended.committed, "nothing of a commit that failed is there");
     assert.ok((stderr.match(/Error:/g) ?? []).length <= 1, stderr);
-    const root = openLmdb<string>(temporary.path, { keys: "text" });
+    const root = openLmdb<string>(temporary.path, { keys: "text", remedy: "restore it" });
     assert.equal(root.getKeysCount({}), ended.committed + 1);
     await root.close();
   });

@@ -1,6 +1,8 @@
 /** LMDB environments: opening one, and writing so that a disk that takes no write is an error like any other. */
 import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { type Key, open, type RootDatabase, type RootDatabaseOptionsWithPath } from "lmdb";
+import { checkLmdbFile } from "./lmdb-check.ts";
 
 /**
  * Runs `write`, whose puts and removals take effect together; durable when it resolves, undone when it
@@ -13,11 +15,21 @@ export type LmdbCommit = (write: () => void) => Promise<void>;
 const DIRECTORY_MODE = 0o700;
 const FILE_MODE = 0o600;
 
+/** LMDB's name for it. */
+const DATA_FILE = "data.mdb";
+
 /** Tables of one environment; each costs some bytes per transaction. LMDB's own default. */
 const TABLES_MAX = 12;
 
+export type LmdbOptions = {
+  readonly keys: "text" | "bytes";
+  /** What an operator can do when the file is damaged: a clause without a full stop. */
+  readonly remedy: string;
+};
+
 /**
- * Opens the environment in a directory, or creates both; values are bytes.
+ * Opens the environment in a directory, or creates both; values are bytes. Throws LmdbDamagedError for a file
+ * that `checkLmdbFile` refuses: LMDB itself would end the process.
  *
  * In LMDB's safe mode: a commit is on disk when it is said to be done, and what a crash or a loss of power
  * leaves is the state after some commit. lmdb's `safeRestore` adds nothing to that: it chooses between states
@@ -25,9 +37,10 @@ const TABLES_MAX = 12;
  */
 export function openLmdb<K extends Key>(
   directory: string,
-  options: { readonly keys: "text" | "bytes" },
+  options: LmdbOptions,
 ): RootDatabase<Buffer, K> {
   mkdirSync(directory, { recursive: true, mode: DIRECTORY_MODE });
+  checkLmdbFile(join(directory, DATA_FILE), options);
   const settings: RootDatabaseOptionsWithPath & { readonly permissionsMode: number } = {
     path: directory,
     encoding: "binary",

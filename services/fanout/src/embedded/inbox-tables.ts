@@ -37,6 +37,11 @@ export type InboxTables = {
   close(): Promise<void>;
 };
 
+/** Inboxes of direct conversations are made from the message store, so neither can be made again alone. */
+const REMEDY =
+  "restore the whole data directory from a backup or, while the log reaches back to its beginning, move this " +
+  "directory and the message store's aside, and both are made again from it, but for read positions";
+
 /** Sorts behind every id. */
 const LAST_ID = "\uffff";
 
@@ -107,7 +112,7 @@ export function openInboxTables(directory: string): InboxTables {
 
 function openRoot(directory: string): RootDatabase<Buffer, string> {
   try {
-    return openLmdb<string>(directory, { keys: "text" });
+    return openLmdb<string>(directory, { keys: "text", remedy: REMEDY });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new InboxOpenError(

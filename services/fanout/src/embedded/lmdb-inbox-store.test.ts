@@ -116,6 +116,20 @@ test("a directory that cannot be used is named, with its variable", async () => 
   await rm(directory, { recursive: true, force: true });
 });
 
+test("a damaged file is refused by name, with what to do", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "parley-inbox-"));
+  const file = join(directory, "data.mdb");
+  await writeFile(file, Buffer.alloc(16_384));
+  assert.throws(
+    () => createLmdbInboxStore({ directory, membershipsCachedMax: 100 }),
+    (error) =>
+      error instanceof InboxOpenError &&
+      error.message.includes(`${file} is damaged`) &&
+      error.message.includes("move this directory and the message store's aside"),
+  );
+  await rm(directory, { recursive: true, force: true });
+});
+
 test("what was durable survives kill -9, head and row alike", async () => {
   const directory = await mkdtemp(join(tmpdir(), "parley-inbox-"));
   const script = new URL("../testing/write-heads.ts", import.meta.url);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -11,6 +11,7 @@ import type { ConversationState, StoredRow } from "../domain/conversation.ts";
 import { messageStoreContract } from "../ports.contract.ts";
 import type { MessageStore, StoreBatch } from "../ports.ts";
 import { createLmdbMessageStore, type LmdbMessageStore } from "./lmdb-message-store.ts";
+import { MessageStoreOpenError } from "./lmdb-tables.ts";
 
 function temporaryDirectory() {
   const directory = mkdtempSync(join(tmpdir(), "parley-lmdb-"));
@@ -200,6 +201,34 @@ describe("the LMDB store", () => {
     assert.equal(found?.seq, 5);
     await store.purgeDedupe(9000, 100);
     assert.deepEqual(await store.findDedupe([{ key, beforeOffset: 100 }]), [undefined]);
+  });
+
+  it("is created for its owner alone", async () => {
+    using temporary = temporaryDirectory();
+    const directory = join(temporary.directory, "mess.age");
+    await using _store = await open(directory);
+    assert.equal(statSync(directory).mode & 0o777, 0o700);
+    for (const name of readdirSync(directory)) {
+      assert.equal(statSync(join(directory, name)).mode & 0o777, 0o600, name);
+    }
+  });
+
+  it("refuses a damaged file by name, and says what to do", async () => {
+    using temporary = temporaryDirectory();
+    const { directory } = temporary;
+    {
+      await using store = await open(directory);
+      for (let seq = 1; seq <= 50; seq++) store.write(batchOf(seq, 1000));
+    }
+    const file = join(directory, "data.mdb");
+    truncateSync(file, statSync(file).size / 2);
+    await assert.rejects(open(directory), (error) => {
+      assert.ok(error instanceof MessageStoreOpenError);
+      assert.ok(error.message.includes(`${file} is damaged`), error.message);
+      assert.match(error.message, /restore .* from a backup or, .* the inboxes' aside/);
+      assert.match(error.message, /PARLEY_DATA_DIRECTORY/);
+      return true;
+    });
   });
 
   it("has a receipt on disk when it answers", async () => {

@@ -47,6 +47,11 @@ export type Tables = {
   readonly meta: Table;
 };
 
+/** Fan-out takes what is dispatched again for new only into inboxes that lack it: both are made again, or none. */
+const REMEDY =
+  "restore the whole data directory from a backup or, while the log reaches back to its beginning, move this " +
+  "directory and the inboxes' aside, and both are made again from it, but for read positions";
+
 /** The directory or the file cannot be used. The message names the variable that says where it is. */
 export class MessageStoreOpenError extends Error {
   override readonly name = "MessageStoreOpenError";
@@ -75,7 +80,7 @@ export function openTables(directory: string): Tables {
 
 function openRoot(directory: string): RootDatabase<Buffer, Buffer> {
   try {
-    return openLmdb<Buffer>(directory, { keys: "bytes" });
+    return openLmdb<Buffer>(directory, { keys: "bytes", remedy: REMEDY });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new MessageStoreOpenError(

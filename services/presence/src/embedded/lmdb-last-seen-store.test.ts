@@ -68,3 +68,17 @@ test("a directory that cannot be used is named, with its variable", async () => 
   );
   await rm(directory, { recursive: true, force: true });
 });
+
+test("a damaged file is refused by name, with what to do", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "parley-last-seen-"));
+  const file = join(directory, "data.mdb");
+  await writeFile(file, Buffer.alloc(16_384));
+  assert.throws(
+    () => createLmdbLastSeenStore({ directory }),
+    (error) =>
+      error instanceof LastSeenOpenError &&
+      error.message.includes(`${file} is damaged`) &&
+      error.message.includes("move this directory aside"),
+  );
+  await rm(directory, { recursive: true, force: true });
+});

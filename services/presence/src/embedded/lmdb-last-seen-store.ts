@@ -37,6 +37,9 @@ const RETRY_MAX_MS = 60_000;
 /** About 20 MB. Beyond it the times that have waited for longest are given up: they are the oldest. */
 const WAITING_MAX = 200_000;
 
+const REMEDY =
+  "move this directory aside, and times are kept from now on; or restore it from a backup";
+
 /** The directory or the file cannot be used. The message names the variable that says where it is. */
 export class LastSeenOpenError extends Error {
   override readonly name = "LastSeenOpenError";
@@ -168,7 +171,7 @@ class LmdbLastSeenStore implements LastSeenStore {
 
 function openRoot(directory: string): RootDatabase<Buffer, string> {
   try {
-    return openLmdb<string>(directory, { keys: "text" });
+    return openLmdb<string>(directory, { keys: "text", remedy: REMEDY });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new LastSeenOpenError(

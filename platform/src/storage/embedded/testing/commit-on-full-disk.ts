@@ -20,7 +20,7 @@ export type FullDiskReport =
 const [directory = ""] = process.argv.slice(2);
 const counts = { committed: 0, failures: 0, unhandled: 0, stored: 0 };
 process.on("unhandledRejection", () => counts.unhandled++);
-const root = openLmdb<string>(directory, { keys: "text" });
+const root = openLmdb<string>(directory, { keys: "text", remedy: "restore it" });
 const commit = createLmdbCommit(root);
 const put = () => void root.put(`row ${counts.committed}`, Buffer.alloc(10_000));
 
