@@ -225,7 +225,7 @@ describe("the LMDB store", () => {
     await assert.rejects(open(directory), (error) => {
       assert.ok(error instanceof MessageStoreOpenError);
       assert.ok(error.message.includes(`${file} is damaged`), error.message);
-      assert.match(error.message, /restore .* from a backup or, .* the inboxes' aside/);
+      assert.match(error.message, /restore .* from a backup or, .* move this directory aside/);
       assert.match(error.message, /PARLEY_DATA_DIRECTORY/);
       return true;
     });

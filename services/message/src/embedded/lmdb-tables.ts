@@ -47,10 +47,10 @@ export type Tables = {
   readonly meta: Table;
 };
 
-/** Fan-out takes what is dispatched again for new only into inboxes that lack it: both are made again, or none. */
+/** Receipts are in no log. */
 const REMEDY =
   "restore the whole data directory from a backup or, while the log reaches back to its beginning, move this " +
-  "directory and the inboxes' aside, and both are made again from it, but for read positions";
+  "directory aside, and it is made again from it, but for read positions";
 
 /** The directory or the file cannot be used. The message names the variable that says where it is. */
 export class MessageStoreOpenError extends Error {
