@@ -373,19 +373,25 @@ export function messageStoreContract(name: string, createMedium: () => Promise<S
           readSeq,
           updateTimeMs,
         });
-        assert.deepEqual(
-          await store.raiseReceipt(CONVERSATION, receipt(5, 3, 100)),
-          receipt(5, 3, 100),
-        );
-        assert.deepEqual(
-          await store.raiseReceipt(CONVERSATION, receipt(4, 2, 200)),
-          receipt(5, 3, 100),
-        );
+        const raise = (...positions: Parameters<typeof receipt>) =>
+          store.raiseReceipt(CONVERSATION, receipt(...positions));
+        assert.deepEqual(await raise(5, 3, 100), {
+          receipt: receipt(5, 3, 100),
+          deliveredGrew: true,
+        });
+        assert.deepEqual(await raise(4, 2, 200), {
+          receipt: receipt(5, 3, 100),
+          deliveredGrew: false,
+        });
         await write(store, conversation({ state: state(9), receipts: [receipt(4, 4, 300)] }));
         const [raised] = await store.readReceipts(CONVERSATION, ["ann"]);
         assert.deepEqual(raised, receipt(5, 4, 300));
         await write(store, conversation({ state: state(10), receipts: [receipt(1, 1, 400)] }));
         assert.deepEqual((await store.readReceipts(CONVERSATION, ["ann"]))[0], receipt(5, 4, 300));
+        const read = { receipt: receipt(5, 5, 500), deliveredGrew: false };
+        assert.deepEqual(await raise(5, 5, 500), read, "reading what was delivered");
+        const both = await Promise.all([raise(7, 7, 600), raise(7, 7, 600)]);
+        assert.deepEqual(both.map(({ deliveredGrew }) => deliveredGrew).sort(), [false, true]);
         assert.equal((await store.readReceipts(OTHER, ["ann"]))[0]?.readSeq, 0);
       }),
     );

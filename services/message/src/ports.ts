@@ -6,6 +6,7 @@ import type { LogIdentity } from "@parley/platform/log/port";
 import type {
   ClosedWindow,
   ConversationState,
+  RaisedReceipt,
   StoredReceipt,
   StoredRow,
 } from "./domain/conversation.ts";
@@ -169,11 +170,12 @@ export interface MessageStore extends AsyncDisposable {
   ): Promise<readonly StoredReceipt[]>;
 
   /**
-   * Raises a person's positions and returns them as stored. They are in no log: it resolves when they
-   * survive the loss of power. Rejects with `UNAVAILABLE` / `STORE_NOT_WRITABLE`, without having raised
+   * Raises a person's positions and returns them as stored, and whether this call raised the delivered one:
+   * of several with the same positions, one did. They are in no log: it resolves when they survive the loss
+   * of power. Rejects with `UNAVAILABLE` / `STORE_NOT_WRITABLE`, without having raised
    * anything, when there is no room for what has to wait; and when the store is disposed first.
    */
-  raiseReceipt(conversationId: string, receipt: StoredReceipt): Promise<StoredReceipt>;
+  raiseReceipt(conversationId: string, receipt: StoredReceipt): Promise<RaisedReceipt>;
 
   /** Parked records behind a place, by topic, partition and offset. */
   readParked(

@@ -45,19 +45,23 @@ describe("ListReceipts", () => {
     assert.equal(found[2]?.updateTime, undefined);
   });
 
-  it("hides read positions from the others, not from their owner", async () => {
+  it("hides read positions from the others and theirs from whoever hides, not from their owner", async () => {
     await using world = await openMessageWorld();
     const [conversationId, ann, ben] = [newUuid(), newUuid(), newUuid()];
     await world.append(createdItem(conversationId, [ann, ben]));
     await world.append(messageItem(conversationId, ann));
-    world.hiding.add(ann);
-    const readOf = async (caller: string) => {
+    await world.append(messageItem(conversationId, ben));
+    const readOf = async (caller: string, owner: string) => {
       const { receipts } = await world.messages.listReceipts({ conversationId }, asDevice(caller));
-      const receipt = receipts.find(({ userId }) => userId === ann);
-      return [receipt?.deliveredSeq, receipt?.readSeq];
+      const receipt = receipts.find(({ userId }) => userId === owner);
+      const timed = receipt?.updateTime !== undefined;
+      return [receipt?.deliveredSeq, receipt?.readSeq, timed ? "timed" : "untimed"];
     };
-    assert.deepEqual(await readOf(ben), [2n, 0n]);
-    assert.deepEqual(await readOf(ann), [2n, 2n]);
+    world.hiding.add(ann);
+    assert.deepEqual(await readOf(ben, ann), [2n, 0n, "untimed"], "the time would tell of it");
+    assert.deepEqual(await readOf(ann, ann), [2n, 2n, "timed"]);
+    assert.deepEqual(await readOf(ann, ben), [3n, 0n, "untimed"]);
+    assert.deepEqual(await readOf(ben, ben), [3n, 3n, "timed"]);
   });
 
   it("is for present members, and takes no token that it did not give", async () => {

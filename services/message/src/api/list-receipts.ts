@@ -34,15 +34,17 @@ export function createListReceipts(deps: Deps) {
     const userIds = remaining.slice(0, size);
     const [receipts, hiding] = await Promise.all([
       deps.store.readReceipts(conversationId, userIds),
-      deps.receiptSettings.hiding(userIds),
+      deps.receiptSettings.hiding([...new Set([callerId, ...userIds])]),
     ]);
+    // Who keeps their own positions to themselves is not shown those of others.
+    const isHidden = (userId: string) =>
+      userId !== callerId && (hiding.has(userId) || hiding.has(callerId));
     const last = userIds.at(-1);
     const more = remaining.length > userIds.length && last !== undefined;
     return create(ListReceiptsResponseSchema, {
-      receipts: receipts.map((receipt) => {
-        const { userId } = receipt;
-        return toReceipt(conversationId, receipt, hiding.has(userId) && userId !== callerId);
-      }),
+      receipts: receipts.map((receipt) =>
+        toReceipt(conversationId, receipt, isHidden(receipt.userId)),
+      ),
       nextPageToken: more ? encodePageToken([last]) : "",
     });
   };

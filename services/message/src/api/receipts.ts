@@ -4,7 +4,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Receipt, ReceiptSchema } from "@parley/gen/parley/message/v1/message_pb";
 import type { StoredReceipt } from "../domain/conversation.ts";
 
-/** The receipt of one person; without the read position if it is hidden from the caller. */
+/** The receipt of one person; without the read position, and the time that tells of it, if it is hidden. */
 export function toReceipt(
   conversationId: string,
   receipt: StoredReceipt,
@@ -16,6 +16,6 @@ export function toReceipt(
     userId,
     deliveredSeq: BigInt(deliveredSeq),
     readSeq: hideRead ? 0n : BigInt(readSeq),
-    ...(updateTimeMs === 0 ? {} : { updateTime: timestampFromMs(updateTimeMs) }),
+    ...(hideRead || updateTimeMs === 0 ? {} : { updateTime: timestampFromMs(updateTimeMs) }),
   });
 }

@@ -71,6 +71,8 @@ describe("UpdateReceipt", () => {
           updateTimeMs: 0n,
           showRead: true,
           authorUserId: ann,
+          deliveredGrew: true,
+          notShownUserIds: [],
         },
       ],
     );
@@ -92,6 +94,35 @@ describe("UpdateReceipt", () => {
     assert.equal(world.fanout.receipts[0]?.showRead, false);
     await update(world, conversationId, ann, 5, 5);
     assert.equal(world.fanout.receipts[1]?.showRead, true);
+  });
+
+  it("says who is not shown what others read: of the members, or, of many, the author", async () => {
+    await using world = await openMessageWorld();
+    const people = Array.from({ length: 33 }, () => newUuid());
+    const [ann = "", ben = "", cem = ""] = people;
+    for (const each of [ann, ben, cem]) world.hiding.add(each);
+    const hidden = async (count: number) => {
+      const group = newUuid();
+      await world.append(createdItem(group, people.slice(0, count), ConversationKind.GROUP));
+      await world.append(messageItem(group, ben));
+      await update(world, group, ann, 2, 2);
+      return world.fanout.receipts.at(-1)?.notShownUserIds;
+    };
+    assert.deepEqual((await hidden(32))?.toSorted(), [ben, cem].sort());
+    assert.deepEqual(await hidden(33), [ben]);
+  });
+
+  it("says whether the delivered position grew, once", async () => {
+    await using world = await openMessageWorld();
+    const { conversationId, ben } = await openPair(world);
+    await update(world, conversationId, ben, 4, 0);
+    await update(world, conversationId, ben, 4, 4);
+    await update(world, conversationId, ben, 4, 4);
+    await update(world, conversationId, ben, 0, 5);
+    assert.deepEqual(
+      world.fanout.receipts.map(({ deliveredGrew }) => deliveredGrew),
+      [true, false, false, true],
+    );
   });
 
   it("is for present members", async () => {

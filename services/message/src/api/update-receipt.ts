@@ -8,7 +8,12 @@ import {
 } from "@parley/gen/parley/message/v1/message_service_pb";
 import type { Clock } from "@parley/platform/clock";
 import { requireDevice } from "@parley/platform/rpc/caller";
-import type { ConversationState, StoredReceipt, StoredRow } from "../domain/conversation.ts";
+import type {
+  ConversationState,
+  RaisedReceipt,
+  StoredReceipt,
+  StoredRow,
+} from "../domain/conversation.ts";
 import type { MessageStore } from "../ports.ts";
 import { type ReadableDeps, requireMember } from "./readable.ts";
 import { toReceipt } from "./receipts.ts";
@@ -32,11 +37,12 @@ export function createUpdateReceipt(deps: Deps) {
     const { conversationId } = request;
     const state = await requireMember(deps, conversationId, userId);
     const asked = toPositions(request, state, userId, deps.clock.nowMs());
-    const stored = await deps.store.raiseReceipt(conversationId, asked);
+    const raised = await deps.store.raiseReceipt(conversationId, asked);
+    const stored = raised.receipt;
     // Equal also when they were raised before: the notice of that call may have been lost.
     if (stored.readSeq === asked.readSeq || stored.deliveredSeq === asked.deliveredSeq) {
       if (stored.updateTimeMs === asked.updateTimeMs) deps.onRaised();
-      await notify(deps, conversationId, stored);
+      await notify(deps, state, raised);
     }
     return create(UpdateReceiptResponseSchema, { receipt: toReceipt(conversationId, stored) });
   };
@@ -54,13 +60,20 @@ function toPositions(
   return { userId, deliveredSeq, readSeq, updateTimeMs: nowMs };
 }
 
-async function notify(deps: Deps, conversationId: string, receipt: StoredReceipt): Promise<void> {
+async function notify(
+  deps: Deps,
+  state: ConversationState,
+  { receipt, deliveredGrew }: RaisedReceipt,
+): Promise<void> {
+  const { conversationId } = state;
   const { userId, deliveredSeq, readSeq, updateTimeMs } = receipt;
-  const [read, delivered, hiding] = await Promise.all([
+  const [read, delivered] = await Promise.all([
     rowAt(deps, conversationId, readSeq),
     readSeq > 0 ? undefined : rowAt(deps, conversationId, deliveredSeq),
-    deps.receiptSettings.hiding([userId]),
   ]);
+  const authorUserId = (read ?? delivered)?.senderUserId ?? "";
+  const told = peopleTold(state, authorUserId).filter((each) => each !== userId);
+  const hiding = await deps.receiptSettings.hiding([userId, ...told]);
   await deps.fanout.dispatchReceipt({
     conversationId,
     userId,
@@ -69,8 +82,19 @@ async function notify(deps: Deps, conversationId: string, receipt: StoredReceipt
     readUnreadOrdinal: BigInt(read?.unreadOrdinal ?? 0),
     updateTimeMs: BigInt(updateTimeMs),
     showRead: !hiding.has(userId),
-    authorUserId: (read ?? delivered)?.senderUserId ?? "",
+    authorUserId,
+    deliveredGrew,
+    notShownUserIds: told.filter((each) => hiding.has(each)),
   });
+}
+
+/** The contract: in larger conversations only authors are told. */
+const EVERYBODY_TOLD_MEMBERS_MAX = 32;
+
+/** Whom fan-out will tell, the person among them. */
+function peopleTold({ members }: ConversationState, authorUserId: string): readonly string[] {
+  if (members.size <= EVERYBODY_TOLD_MEMBERS_MAX) return [...members.keys()];
+  return authorUserId === "" ? [] : [authorUserId];
 }
 
 async function rowAt(

@@ -69,6 +69,14 @@ export type StoredReceipt = {
   readonly updateTimeMs: number;
 };
 
+/** What raising did. */
+export type RaisedReceipt = {
+  /** The positions as they are stored now. */
+  readonly receipt: StoredReceipt;
+  /** True if this raised `deliveredSeq`. */
+  readonly deliveredGrew: boolean;
+};
+
 /** The positions after both were taken in: the higher of each. `known` itself if nothing grew. */
 export function raiseReceipt(known: StoredReceipt, next: StoredReceipt): StoredReceipt {
   const readSeq = Math.max(known.readSeq, next.readSeq);

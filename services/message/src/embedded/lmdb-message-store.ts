@@ -4,6 +4,7 @@ import {
   type ClosedWindow,
   type ConversationState,
   noReceipt,
+  type RaisedReceipt,
   type StoredReceipt,
   type StoredRow,
 } from "../domain/conversation.ts";
@@ -203,11 +204,11 @@ class LmdbStore implements LmdbMessageStore {
     );
   }
 
-  async raiseReceipt(conversationId: string, receipt: StoredReceipt): Promise<StoredReceipt> {
+  async raiseReceipt(conversationId: string, receipt: StoredReceipt): Promise<RaisedReceipt> {
     // It would be kept in memory until the disk takes writes again: the device sends its position again.
     if (this.#commits.full) throw notWritable();
     const { filling } = this.#commits;
-    const stored = this.#raise(conversationId, receipt);
+    const raised = this.#raise(conversationId, receipt);
     this.#commits.changed();
     try {
       // What did not grow may still be on its way to the disk, from the call before.
@@ -215,7 +216,7 @@ class LmdbStore implements LmdbMessageStore {
     } catch (error) {
       throw error instanceof StoreDisposedError ? notWritable(error) : error;
     }
-    return stored;
+    return raised;
   }
 
   async readParked(
@@ -255,7 +256,7 @@ class LmdbStore implements LmdbMessageStore {
     await this.#tables.root.close();
   }
 
-  #raise(conversationId: string, receipt: StoredReceipt): StoredReceipt {
+  #raise(conversationId: string, receipt: StoredReceipt): RaisedReceipt {
     const known = this.#reader.receipt(conversationId, receipt.userId);
     return this.#commits.filling.raiseReceipt(conversationId, receipt, known);
   }

@@ -9,6 +9,7 @@
 import {
   type ConversationState,
   noReceipt,
+  type RaisedReceipt,
   raiseReceipt,
   type StoredReceipt,
   type StoredRow,
@@ -88,18 +89,18 @@ export class Layer {
     this.bytes += (entries + write.closedWindows.length) * ENTRY_BYTES;
   }
 
-  /** Raises positions above `known`, what is stored; returns what they are then. */
+  /** Raises positions above `known`, what is stored. */
   raiseReceipt(
     conversationId: string,
     receipt: StoredReceipt,
     known: StoredReceipt | undefined,
-  ): StoredReceipt {
+  ): RaisedReceipt {
     const before = known ?? noReceipt(receipt.userId);
     const after = raiseReceipt(before, receipt);
-    if (after === before) return before;
+    if (after === before) return { receipt: before, deliveredGrew: false };
     this.conversation(conversationId).receipts.set(receipt.userId, after);
     this.bytes += ENTRY_BYTES;
-    return after;
+    return { receipt: after, deliveredGrew: after.deliveredSeq > before.deliveredSeq };
   }
 }
 

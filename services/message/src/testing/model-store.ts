@@ -6,6 +6,7 @@ import type {
   ClosedWindow,
   ConversationState,
   Member,
+  RaisedReceipt,
   StoredReceipt,
   StoredRow,
 } from "../domain/conversation.ts";
@@ -237,9 +238,11 @@ class ModelStore implements MessageStore {
   }
 
   async raiseReceipt(conversationId: string, receipt: StoredReceipt) {
-    await this.#step(() => this.#raise(conversationId, receipt));
-    const [stored] = await this.readReceipts(conversationId, [receipt.userId]);
-    return stored as StoredReceipt;
+    let raised: RaisedReceipt | undefined;
+    await this.#step(() => {
+      raised = this.#raise(conversationId, receipt);
+    });
+    return raised as RaisedReceipt;
   }
 
   async readParked(...[after, recordsMax]: Parameters<MessageStore["readParked"]>) {
@@ -346,10 +349,13 @@ class ModelStore implements MessageStore {
     heads.set(state.conversationId, { state: head, members });
   }
 
-  #raise(conversationId: string, receipt: StoredReceipt): void {
+  #raise(conversationId: string, receipt: StoredReceipt): RaisedReceipt {
     const { receipts } = this.#disk.tables;
     const key = `${conversationId}\n${receipt.userId}`;
-    receipts.set(key, raiseReceipt(receipts.get(key) ?? noReceipt(receipt.userId), receipt));
+    const before = receipts.get(key) ?? noReceipt(receipt.userId);
+    const after = raiseReceipt(before, receipt);
+    receipts.set(key, after);
+    return { receipt: after, deliveredGrew: after.deliveredSeq > before.deliveredSeq };
   }
 
   #raiseCheckpoint(partition: number, raised: Partial<Checkpoint>): void {
