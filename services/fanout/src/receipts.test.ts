@@ -32,24 +32,21 @@ function noticeOf({ conversationId }: TestConversation, userId: string, seq: num
     updateTimeMs: 1_700_000_000_000n + BigInt(seq),
     showRead: true,
     authorUserId: "u1",
+    deliveredGrew: true,
+    notShownUserIds: [] as string[],
   };
 }
 
-/** Receipts that were delivered: whose, how far, to whom. */
+/** Receipts that were delivered: whose, how far, to whom. One without a read position has no time either. */
 function receiptsOf({ deliveries }: TestGateway) {
   return deliveries.flatMap(({ conversationId, events, userIds }) => {
     if (conversationId !== "") return [];
     return events.map(({ event, seq }) => {
       const decoded = fromBinary(EventSchema, event).event;
-      assert.equal(decoded.case, "receipt");
-      assert.equal(seq, 0n);
-      const { userId, deliveredSeq, readSeq, updateTime } = decoded.value as {
-        userId: string;
-        deliveredSeq: bigint;
-        readSeq: bigint;
-        updateTime: Parameters<typeof timestampMs>[0];
-      };
-      assert.ok(timestampMs(updateTime) > 1_700_000_000_000);
+      assert.ok(decoded.case === "receipt" && seq === 0n);
+      const { userId, deliveredSeq, readSeq, updateTime } = decoded.value;
+      if (readSeq === 0n) assert.equal(updateTime, undefined);
+      else assert.ok(updateTime && timestampMs(updateTime) > 1_700_000_000_000);
       return `${userId} ${deliveredSeq}/${readSeq} → ${userIds.toSorted().join()}`;
     });
   });
@@ -76,16 +73,39 @@ test("in a pair both learn of it at once, and the inbox keeps it", async () => {
   assert.equal(entries[0]?.unreadCount, 1n);
 });
 
-test("who hides what they read shows it to their own sessions only", async () => {
+test("who hides what they read shows it to their own sessions only, and not that they did", async () => {
   await using parts = await createTestService();
   const { registry, fanout, gateway } = parts;
   registry.online("west", "u0", "u1");
   const pair = createTestConversation({ direct: ["u0", "u1"] });
   await parts.append(pair.batch(pair.message("u1")));
   await parts.drainLog();
-  await fanout.dispatchReceipt({ ...noticeOf(pair, "u0", 1), showRead: false });
+  const notice = { ...noticeOf(pair, "u0", 1), showRead: false };
+  await fanout.dispatchReceipt(notice);
   await settle(parts, 3);
-  assert.deepEqual(receiptsOf(gateway("west")).toSorted(), ["u0 1/0 → u1", "u0 1/1 → u0"]);
+  await fanout.dispatchReceipt({ ...notice, deliveredGrew: false });
+  await fanout.dispatchReceipt(notice);
+  await settle(parts, 6);
+  const [own, others] = ["u0 1/1 → u0", "u0 1/0 → u1"];
+  assert.deepEqual(receiptsOf(gateway("west")).toSorted(), [others, others, own, own, own]);
+});
+
+test("who hides their own is not shown what others read", async () => {
+  await using parts = await createTestService();
+  const { registry, fanout, gateway } = parts;
+  registry.online("west", "u0", "u1");
+  const pair = createTestConversation({ direct: ["u0", "u1"] });
+  await parts.append(pair.batch(pair.message("u1")));
+  await parts.drainLog();
+  const notice = { ...noticeOf(pair, "u0", 1), notShownUserIds: ["u1"] };
+  await fanout.dispatchReceipt({ ...notice, deliveredGrew: false });
+  await fanout.dispatchReceipt(notice);
+  await settle(parts, 4);
+  assert.deepEqual(receiptsOf(gateway("west")).toSorted(), [
+    "u0 1/0 → u1",
+    "u0 1/1 → u0",
+    "u0 1/1 → u0",
+  ]);
 });
 
 test("in a group a second of notices is one, with the newest positions", async () => {
@@ -119,6 +139,28 @@ test("a position that was hidden within the second stays hidden", async () => {
   assert.deepEqual(receiptsOf(gateway("west")).slice(2), ["u0 2/0 → u1"]);
 });
 
+test("within a second, each member is told what both allow", async () => {
+  await using parts = await createTestService();
+  const { fanout, gateway, clock } = parts;
+  const group = await createGroup(parts, 4);
+  const before = gateway("west").deliveries.length;
+  const read = { ...noticeOf(group, "u0", 2), deliveredGrew: false };
+  await fanout.dispatchReceipt({ ...noticeOf(group, "u0", 1), notShownUserIds: ["u3"] });
+  await fanout.dispatchReceipt({ ...read, notShownUserIds: ["u2"] });
+  await fanout.dispatchReceipt({ ...read, userId: "u1", notShownUserIds: ["u2"] });
+  await fanout.dispatchReceipt({ ...read, userId: "u2", showRead: false });
+  await fanout.dispatchReceipt({ ...read, userId: "u3" });
+  await fanout.dispatchReceipt({ ...read, userId: "u3", showRead: false });
+  clock.advance(1100);
+  await settle(parts, before + 6 + 3);
+  await parts.service.drain();
+  assert.deepEqual(receiptsOf(gateway("west")).slice(6).toSorted(), [
+    "u0 2/0 → u2,u3",
+    "u0 2/2 → u1",
+    "u1 2/2 → u0,u3",
+  ]);
+});
+
 test("in a large group only authors are told", async () => {
   await using parts = await createTestService();
   const { fanout, gateway, clock } = parts;
@@ -130,6 +172,22 @@ test("in a large group only authors are told", async () => {
   clock.advance(1100);
   await settle(parts, before + 4);
   assert.deepEqual(receiptsOf(gateway("west")).slice(3), ["u0 2/2 → u1,u5"]);
+});
+
+test("in a large group an author who hides their own is told of what was delivered", async () => {
+  await using parts = await createTestService();
+  const { fanout, gateway, clock } = parts;
+  const group = await createGroup(parts, 33);
+  const before = gateway("west").deliveries.length;
+  const notice = { ...noticeOf(group, "u0", 1), notShownUserIds: ["u1"] };
+  await fanout.dispatchReceipt(notice);
+  await fanout.dispatchReceipt({ ...notice, authorUserId: "u5", notShownUserIds: [] });
+  await fanout.dispatchReceipt({ ...notice, userId: "u7", deliveredGrew: false });
+  clock.advance(1100);
+  await settle(parts, before + 5);
+  await parts.service.drain();
+  const told = receiptsOf(gateway("west")).slice(3);
+  assert.deepEqual(told.toSorted(), ["u0 1/0 → u1", "u0 1/1 → u5"]);
 });
 
 test("who left tells nobody else", async () => {

@@ -1,27 +1,17 @@
 /** Notices of how far people have come: at once where two talk, collected where many do. */
-import { create, toBinary } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { DispatchReceiptRequest } from "@parley/gen/parley/internal/fanout/v1/fanout_service_pb";
-import { EventSchema } from "@parley/gen/parley/realtime/v1/event_pb";
 import type { Timer, TimerClock } from "@parley/platform/clock";
 import { unavailable } from "@parley/platform/errors";
 import type { Logger } from "@parley/platform/telemetry/logger";
 import { type Deliverer, ephemeralEvent } from "./deliverer.ts";
 import { receiptAudience } from "./domain/receipt-audience.ts";
+import {
+  encodeReceipt,
+  isForNobody,
+  mergeNotices,
+  type ReceiptNotice,
+  toldOf,
+} from "./domain/receipt-notice.ts";
 import type { InboxStore } from "./ports.ts";
-
-/** One person's positions in one conversation. */
-export type ReceiptNotice = Pick<
-  DispatchReceiptRequest,
-  | "conversationId"
-  | "userId"
-  | "deliveredSeq"
-  | "readSeq"
-  | "readUnreadOrdinal"
-  | "updateTimeMs"
-  | "showRead"
-  | "authorUserId"
->;
 
 export type Receipts = AsyncDisposable & {
   /**
@@ -90,15 +80,11 @@ class ReceiptCollector implements Receipts {
     await visible;
     const conversation = await store.readConversation(conversationId);
     const audience = receiptAudience(conversation, notice);
-    const others = { ...notice, readSeq: notice.showRead ? readSeq : 0n };
-    if (audience.kind === "direct" && notice.showRead) {
-      this.#send(notice, [userId, ...audience.userIds]);
-    } else {
-      this.#send(notice, [userId]);
-      if (audience.kind === "direct") this.#send(others, audience.userIds);
-      else if (audience.kind === "members") this.#collect(others, "");
-      else if (audience.kind === "author") this.#collect(others, audience.authorUserId);
-    }
+    const direct = audience.kind === "direct" ? toldOf(notice, audience.userIds) : undefined;
+    this.#send(notice, [userId, ...(direct?.all ?? [])], true);
+    if (direct !== undefined) this.#send(notice, direct.delivered, false);
+    else if (audience.kind === "members") this.#collect(notice, "");
+    else if (audience.kind === "author") this.#collect(notice, audience.authorUserId);
     await durable;
   }
 
@@ -116,10 +102,11 @@ class ReceiptCollector implements Receipts {
     const key = `${notice.conversationId} ${notice.userId}`;
     const known = this.#collected.get(key);
     if (known !== undefined) {
-      known.notice = mergeNotices(known.notice, notice);
-      addAuthor(known, authorUserId);
+      const told = addAuthor(known, authorUserId) ? notice : { ...notice, notShownUserIds: [] };
+      known.notice = mergeNotices(known.notice, told);
       return;
     }
+    if (isForNobody(notice)) return;
     if (this.#collected.size >= COLLECTED_MAX) {
       const [oldest] = this.#collected.keys();
       if (oldest !== undefined) this.#release(oldest);
@@ -155,16 +142,22 @@ class ReceiptCollector implements Receipts {
     const conversation = await this.#dependencies.store.readConversation(conversationId);
     // Who left within the second is not told any more.
     const members = (conversation?.members.userIds ?? []).filter((member) => member !== userId);
-    const told = everyone ? members : members.filter((member) => authorUserIds.has(member));
-    if (told.length > 0) await this.#deliver(notice, told);
+    const others = everyone ? members : members.filter((member) => authorUserIds.has(member));
+    const { all, delivered } = toldOf(notice, others);
+    await Promise.all([this.#deliver(notice, all, true), this.#deliver(notice, delivered, false)]);
   }
 
-  #send(notice: ReceiptNotice, userIds: readonly string[]): void {
-    if (userIds.length > 0) this.#track(this.#deliver(notice, userIds));
+  #send(notice: ReceiptNotice, userIds: readonly string[], withRead: boolean): void {
+    this.#track(this.#deliver(notice, userIds, withRead));
   }
 
-  async #deliver(notice: ReceiptNotice, userIds: readonly string[]): Promise<void> {
-    const events = [ephemeralEvent(encodeReceipt(notice))];
+  async #deliver(
+    notice: ReceiptNotice,
+    userIds: readonly string[],
+    withRead: boolean,
+  ): Promise<void> {
+    if (userIds.length === 0) return;
+    const events = [ephemeralEvent(encodeReceipt(notice, withRead))];
     await this.#dependencies.deliverer.deliver({ conversationId: "", events, userIds });
   }
 
@@ -186,27 +179,10 @@ function notWritable(): Error {
   return unavailable("INBOX_NOT_WRITABLE", text, { retryAfterMs: RETRY_AFTER_MS });
 }
 
-/** Notes one more author, or everybody. */
-function addAuthor(collected: Collected, authorUserId: string): void {
+/** Notes one more author, or everybody; false if there is no room for one more. */
+function addAuthor(collected: Collected, authorUserId: string): boolean {
+  const { authorUserIds } = collected;
   if (authorUserId === "") collected.everyone = true;
-  else if (collected.authorUserIds.size < AUTHORS_MAX) collected.authorUserIds.add(authorUserId);
-}
-
-/** Both positions and the time only grow. Whether the read one is shown goes by the newer notice. */
-function mergeNotices(a: ReceiptNotice, b: ReceiptNotice): ReceiptNotice {
-  const larger = (x: bigint, y: bigint) => (x > y ? x : y);
-  return {
-    ...b,
-    deliveredSeq: larger(a.deliveredSeq, b.deliveredSeq),
-    readSeq: b.showRead ? larger(a.readSeq, b.readSeq) : 0n,
-    updateTimeMs: larger(a.updateTimeMs, b.updateTimeMs),
-  };
-}
-
-/** The notice as everybody's devices get it. */
-function encodeReceipt(notice: ReceiptNotice): Uint8Array {
-  const { conversationId, userId, deliveredSeq, readSeq, updateTimeMs } = notice;
-  const updateTime = timestampFromMs(Number(updateTimeMs));
-  const value = { conversationId, userId, deliveredSeq, readSeq, updateTime };
-  return toBinary(EventSchema, create(EventSchema, { event: { case: "receipt", value } }));
+  else if (authorUserIds.size < AUTHORS_MAX) authorUserIds.add(authorUserId);
+  return authorUserId === "" || authorUserIds.has(authorUserId);
 }
