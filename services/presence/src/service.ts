@@ -11,6 +11,7 @@ import { createRoutes } from "./api/routes.ts";
 import type { PresenceConfig } from "./config.ts";
 import { SWEEP_INTERVAL_MS } from "./domain/presence-rules.ts";
 import { createLmdbLastSeenStore } from "./embedded/lmdb-last-seen-store.ts";
+import { createMemoryPartitionRoutes } from "./embedded/memory-partition-routes.ts";
 import { createMemorySessionRegistry } from "./embedded/memory-session-registry.ts";
 import type { LastSeenStore, SessionRegistry } from "./ports.ts";
 
@@ -23,7 +24,7 @@ export type PresenceDependencies = {
 };
 
 export type PresenceService = AsyncDisposable & {
-  /** SessionRegistryService (internal) and PresenceService (devices). */
+  /** SessionRegistryService and PartitionRouteService (internal), and PresenceService (devices). */
   readonly routes: Routes;
   /** Begins to look for sessions that expire. */
   start(): Promise<void>;
@@ -59,6 +60,7 @@ export async function createPresenceService(
   resources.use(sweeper);
   const routes = createRoutes({
     registry,
+    partitionRoutes: resources.use(createMemoryPartitionRoutes({ clock })),
     directory: createClient(DirectoryService, transports.directory),
     log,
     onRefused: (count) => refused.inc(count),

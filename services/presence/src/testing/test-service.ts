@@ -7,6 +7,7 @@ import {
   DirectoryService,
   type FilterVisiblePresenceRequest,
 } from "@parley/gen/parley/internal/directory/v1/directory_service_pb";
+import { PartitionRouteService } from "@parley/gen/parley/internal/presence/v1/partition_route_service_pb";
 import { SessionRegistryService } from "@parley/gen/parley/internal/presence/v1/session_registry_service_pb";
 import { PresenceService } from "@parley/gen/parley/presence/v1/presence_service_pb";
 import { createManualClock } from "@parley/platform/clock";
@@ -48,6 +49,7 @@ export async function createTestService(
   );
   await service.start();
   const registry = createClient(SessionRegistryService, transportTo(service.routes, internal));
+  const partitions = createClient(PartitionRouteService, transportTo(service.routes, internal));
 
   return {
     directory,
@@ -55,6 +57,7 @@ export async function createTestService(
     telemetry,
     service,
     registry,
+    partitions,
     /** People whom the directory lets be seen. */
     visible,
     /** What the directory was asked. */

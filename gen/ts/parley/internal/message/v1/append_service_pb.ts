@@ -258,6 +258,9 @@ export const AppendService: GenService<{
    * An item is answered after its record is durable, applied and readable. When the stream breaks, the outcome
    * of unanswered items is unknown; callers repeat them. At most 1,024 items may be unanswered per stream.
    *
+   * Only the instance that applies a conversation's partition can answer (`PartitionRouteService` names it); another
+   * refuses with `UNAVAILABLE` / `NOT_OWNER`, having written nothing.
+   *
    * A change is refused with `FAILED_PRECONDITION` / `CHANGE_OUT_OF_ORDER` when its predecessor is missing, and
    * with `FAILED_PRECONDITION` / `CHANGE_CONFLICT` when another change is known to have its version.
    *
