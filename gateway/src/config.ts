@@ -141,13 +141,11 @@ function toOperatorToken(env: GatewayEnvironment): string | undefined {
 function toLimits(
   env: GatewayEnvironment,
 ): Pick<GatewayConfig, "connections" | "sessionsMax" | "sessionQueueBytesMax"> {
-  const count = (name: string, fallback: number) =>
-    parseInteger(name, env[name], { default: fallback, min: 1, max: 10_000_000 });
+  const count = (name: string, fallback: number) => toCount(env, name, fallback);
   return {
     connections: {
       connectionsMax: count("PARLEY_GATEWAY_CONNECTIONS_MAX", 50_000),
-      // An office or a village behind one address, and not a flood from one machine.
-      connectionsPerAddressMax: count("PARLEY_GATEWAY_CONNECTIONS_PER_ADDRESS", 500),
+      connectionsPerAddressMax: connectionsPerAddressOf(env),
     },
     sessionsMax: count("PARLEY_GATEWAY_SESSIONS_MAX", 50_000),
     sessionQueueBytesMax: parseBytes(
@@ -159,12 +157,25 @@ function toLimits(
   };
 }
 
+function toCount(env: GatewayEnvironment, name: string, fallback: number): number {
+  return parseInteger(name, env[name], { default: fallback, min: 1, max: 10_000_000 });
+}
+
+/** An office or a village behind one address, and not a flood from one machine. */
+function connectionsPerAddressOf(env: GatewayEnvironment): number {
+  return toCount(env, "PARLEY_GATEWAY_CONNECTIONS_PER_ADDRESS", 500);
+}
+
 function toRates(env: GatewayEnvironment): RateLimitConfig {
   const rate = (name: string, fallback: number) =>
     parseNumber(name, env[name], { default: fallback, min: 0.01, max: 10_000_000 });
   return {
     sendsPerSecond: rate("PARLEY_GATEWAY_SENDS_PER_SECOND", 20),
     callsPerSecond: rate("PARLEY_GATEWAY_CALLS_PER_SECOND", 50),
+    opensPerMinute: rate("PARLEY_GATEWAY_OPENS_PER_MINUTE", 60),
+    // All that an address may hold come back within half a minute after a restart.
+    addressOpensPerMinute: connectionsPerAddressOf(env) * 2,
+    failuresPerMinute: rate("PARLEY_GATEWAY_FAILURES_PER_MINUTE", 60),
     signUpsPerMinute: rate("PARLEY_GATEWAY_SIGN_UPS_PER_MINUTE", 20),
     signInsPerMinute: rate("PARLEY_GATEWAY_SIGN_INS_PER_MINUTE", 60),
   };

@@ -29,6 +29,7 @@ import {
   createPublicRoutes,
   type ServiceTransports,
 } from "./inbound/routes.ts";
+import { createSocketAdmission } from "./inbound/socket-admission.ts";
 import { readTlsFiles } from "./inbound/tls-files.ts";
 import { createVerificationKeys } from "./inbound/verification-keys.ts";
 import { createWebSockets } from "./inbound/websocket.ts";
@@ -127,10 +128,12 @@ async function wire(config: GatewayConfig, dependencies: GatewayDependencies) {
   const directory = createClient(DirectoryService, asGateway(transports.directory));
   const deviceChecks = createDeviceChecks({ directory, clock });
   const keys = createVerificationKeys({ directory, clock });
-  const authenticator = createAuthenticator({ keys, deviceChecks, clock });
   const limits = createRateLimits(config.rates, clock);
+  const authenticator = createAuthenticator({ keys, deviceChecks, limits, clock });
   const shared = { telemetry, clock, transports, metrics, deviceChecks, limits };
-  const sessions = createSessions(config, { ...shared, verify: authenticator.verify });
+  // A token that comes in a session's own frame counts as a call of its device, not of its address.
+  const verify = (accessToken: string) => authenticator.verify(accessToken, "");
+  const sessions = createSessions(config, { ...shared, verify });
   const writer = new TurnWriter(metrics.onWritten, (error) =>
     telemetry.log.error({ error }, "A session was ended, because a frame could not be written."),
   );
@@ -144,6 +147,7 @@ async function wire(config: GatewayConfig, dependencies: GatewayDependencies) {
   };
   const webSockets = createWebSockets({
     ...realtime,
+    admission: createSocketAdmission({ addresses, authenticator, limits }),
     origins,
     writer,
     onFrame: metrics.onFrame,
@@ -163,11 +167,11 @@ async function wire(config: GatewayConfig, dependencies: GatewayDependencies) {
       health: dependencies.health,
       onAccountChanged: () => deviceChecks.forget(),
     }),
-    authenticate: (header) => authenticator.authenticate(header),
+    authenticate: (header, address) => authenticator.authenticate(header, address),
     peerAddress: ({ socket, headers }) => addresses.clientAddress(socket.remoteAddress, headers),
   });
   const { operatorToken } = config;
-  const pages = createHttpPages({ ...dependencies, addresses, operatorToken });
+  const pages = createHttpPages({ ...dependencies, addresses, operatorToken, limits });
   const listener = createListener({
     host: config.host === "*" ? undefined : config.host,
     port: config.port,

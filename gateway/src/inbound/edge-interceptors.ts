@@ -8,7 +8,12 @@ import { rulesInterceptor } from "@parley/platform/rpc/interceptors/rules";
 import { telemetryInterceptor } from "@parley/platform/rpc/interceptors/telemetry";
 import type { Telemetry } from "@parley/platform/telemetry/telemetry";
 import { type Authenticator, tokenInterceptor } from "./authenticator.ts";
-import { type RateLimits, rateLimitInterceptor } from "./rate-limits.ts";
+import {
+  addressLimitInterceptor,
+  operatorLimitInterceptor,
+  type RateLimits,
+  rateLimitInterceptor,
+} from "./rate-limits.ts";
 
 export type EdgeInterceptorsOptions = {
   readonly telemetry: Telemetry;
@@ -27,7 +32,9 @@ export function edgeInterceptors(options: EdgeInterceptorsOptions): Interceptor[
   return [
     telemetryInterceptor(telemetry),
     choose(poll, deadlineInterceptor(POLL_DEADLINE), deadlineInterceptor(DEADLINE)),
+    addressLimitInterceptor(limits),
     tokenInterceptor(authenticator),
+    operatorLimitInterceptor(limits),
     accessInterceptor({ operatorToken }),
     rateLimitInterceptor(limits),
     // The frames of a session are checked one by one: a bad one is refused, and the session goes on.

@@ -16,8 +16,10 @@ import { closeCodeOf, createGoodbye, goodbyeFrame } from "../session/goodbye.ts"
 import { CLOSING_MS_MAX, OPEN_MS_MAX } from "../session/limits.ts";
 import type { Session } from "../session/session.ts";
 import { gateFor, goodbyeOf, type RealtimeDependencies } from "./realtime.ts";
+import type { SocketAdmission } from "./socket-admission.ts";
 
 export type SessionSocketParts = RealtimeDependencies & {
+  readonly admission: Pick<SocketAdmission, "admit">;
   readonly writer: TurnWriter;
   readonly onFrame: (bytes: number) => void;
   /** Told when the socket has a session, or is closed: `expire` is not called any more. */
@@ -44,6 +46,8 @@ export class SessionSocket extends WebSocket {
   // While there is no session: when the present step has to be over, in monotone time.
   #deadlineMs = 0;
   #parts: SessionSocketParts | undefined;
+  // Until the session is open.
+  #address = "";
   #outlet: SocketOutlet | undefined;
   #session: Session | undefined;
   // Set while `open` is being carried out: what came behind it.
@@ -51,9 +55,10 @@ export class SessionSocket extends WebSocket {
   #ended = false;
 
   /** Begins to take frames; the first one has to be `open`. */
-  attach(raw: Socket, parts: SessionSocketParts): void {
+  attach(raw: Socket, parts: SessionSocketParts, address: string): void {
     const { writer, queueBytesMax } = parts;
     this.#parts = parts;
+    this.#address = address;
     this.#allow(OPEN_MS_MAX);
     this.#outlet = new SocketOutlet({
       socket: raw,
@@ -141,9 +146,14 @@ export class SessionSocket extends WebSocket {
     try {
       const gate = (onOverflow: () => void): Outlet =>
         gateFor(parts, outlet, json, () => this.#session?.caller, onOverflow);
+      const caller = await parts.admission.admit(frame.value.accessToken, this.#address);
+      // The token has done its work, and is verified once.
+      frame.value.accessToken = "";
+      this.#address = "";
       const session = await hub.open({
         open: frame.value,
         requestId,
+        caller,
         json,
         takesSubmit: false,
         outletOf: gate,

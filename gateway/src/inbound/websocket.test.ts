@@ -4,7 +4,7 @@ import { EncryptionMode } from "@parley/gen/parley/conversation/v1/conversation_
 import { GoodbyeReason, ReconnectAdvice } from "@parley/gen/parley/realtime/v1/frame_pb";
 import { createManualClock } from "@parley/platform/clock";
 import { newUuid } from "@parley/platform/ids";
-import { startTestGateway } from "../testing/test-gateway.ts";
+import { startTestGateway, UNLIMITED } from "../testing/test-gateway.ts";
 import { TestSocket } from "../testing/test-socket.ts";
 
 const content = { kind: { case: "text", value: { text: "hi" } } } as const;
@@ -151,12 +151,7 @@ describe("a WebSocket session", () => {
   });
 
   it("refuses frames with reason, field and delay, and goes on", async () => {
-    const rates = {
-      sendsPerSecond: 1,
-      callsPerSecond: 1000,
-      signUpsPerMinute: 1,
-      signInsPerMinute: 1,
-    };
+    const rates = { ...UNLIMITED, sendsPerSecond: 1, callsPerSecond: 1000 };
     const clock = createManualClock(Date.now());
     await using test = await startTestGateway({ config: { rates }, clock });
     const ana = await test.person();

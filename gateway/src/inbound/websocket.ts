@@ -3,6 +3,7 @@ import type { IncomingMessage } from "node:http";
 import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { fromUnknown } from "@parley/platform/errors";
 import { WebSocketServer } from "ws";
 import type { TurnWriter } from "../outbound/turn-writer.ts";
 import { FRAME_BYTES_MAX } from "../session/limits.ts";
@@ -10,12 +11,14 @@ import type { Origins } from "./origins.ts";
 import type { RealtimeDependencies } from "./realtime.ts";
 import { hostOf, pathOf } from "./request-handler.ts";
 import { SessionSocket } from "./session-socket.ts";
+import type { SocketAdmission } from "./socket-admission.ts";
 
 export const SOCKET_PATH = "/v1/socket";
 export const PROTOCOL_BINARY = "parley.v1.proto";
 export const PROTOCOL_JSON = "parley.v1.json";
 
 export type WebSocketsDependencies = RealtimeDependencies & {
+  readonly admission: SocketAdmission;
   readonly origins: Origins;
   readonly writer: TurnWriter;
   /** Told of each frame that came. */
@@ -31,7 +34,7 @@ export type WebSockets = {
 };
 
 export function createWebSockets(dependencies: WebSocketsDependencies): WebSockets {
-  const { origins, hub } = dependencies;
+  const { origins, hub, admission } = dependencies;
   const withoutSession = new Set<SessionSocket>();
   const server = new WebSocketServer({
     noServer: true,
@@ -49,21 +52,27 @@ export function createWebSockets(dependencies: WebSocketsDependencies): WebSocke
     onSettled: (socket: SessionSocket) => void withoutSession.delete(socket),
   };
 
-  const adopt = (socket: SessionSocket, raw: Socket) => {
-    socket.attach(raw, parts);
+  const adopt = (socket: SessionSocket, raw: Socket, address: string) => {
+    socket.attach(raw, parts, address);
     withoutSession.add(socket);
   };
 
   return {
     onUpgrade(request, socket, head) {
-      const refused = refusalOf(request, origins, hub.draining);
+      const address = admission.addresses.clientAddress(
+        request.socket.remoteAddress,
+        request.headers,
+      );
+      const refused =
+        refusalOf(request, origins, hub.draining) ??
+        surplusOf(() => admission.takeUpgrade(address));
       if (refused !== undefined) {
         refuseUpgrade(socket, ...refused);
         return;
       }
       server.handleUpgrade(request, socket, head, (opened) => {
         // `WebSocket` above makes every socket of this server one of these.
-        adopt(opened as SessionSocket, socket as Socket);
+        adopt(opened as SessionSocket, socket as Socket, address);
       });
     },
     sweep(nowMs) {
@@ -91,6 +100,16 @@ function refusalOf(
     return [400, `Offer the subprotocol ${PROTOCOL_BINARY} or ${PROTOCOL_JSON}.`];
   }
   return undefined;
+}
+
+/** As `refusalOf`, for one of too many. */
+function surplusOf(take: () => void): [number, string] | undefined {
+  try {
+    take();
+    return undefined;
+  } catch (error) {
+    return [429, fromUnknown(error).rawMessage];
+  }
 }
 
 function chooseProtocol(offered: readonly string[]): string | undefined {

@@ -23,7 +23,7 @@ import type { Session } from "./session.ts";
 
 export type FrameActionDependencies = {
   readonly sends: Sends;
-  readonly limits: Pick<RateLimits, "takeSend" | "takeCall">;
+  readonly limits: Pick<RateLimits, "takeSend" | "takeCall" | "takeTyping">;
   /** One notice per person and conversation within some seconds. */
   readonly typingLimit: RateLimiter;
   readonly content: Pick<EdgeContent, "payloadOf">;
@@ -71,6 +71,8 @@ export function createFrameActions(dependencies: FrameActionDependencies): Frame
       await messages.updateReceipt(request, { contextValues: valuesOf(session.caller) });
     },
     notifyTyping(session, { conversationId, typing }) {
+      // First of the person alone: one who names ever new conversations would pass the limit of each.
+      if (!limits.takeTyping(session)) return;
       if (!typingLimit.take(`${session.userId}/${conversationId}`).ok) return;
       const noticeTime = timestampFromMs(clock.nowMs());
       const event = create(EventSchema, {

@@ -6,6 +6,8 @@ export type TokenMint = {
   jwksJson(): string;
   /** Makes a new key, which signs from now on; the old ones stay valid. */
   rotate(): Promise<void>;
+  /** Publishes none of the keys there were; they still sign. */
+  retire(): void;
   mint(token: {
     readonly userId: string;
     readonly deviceId: string;
@@ -29,6 +31,7 @@ export async function createTokenMint(): Promise<TokenMint> {
     issuer,
     jwksJson: () => JSON.stringify({ keys: published }),
     rotate,
+    retire: () => void published.splice(0),
     mint: ({ userId, deviceId, expireTimeMs, issuer: other }) =>
       new SignJWT({ did: deviceId })
         .setProtectedHeader({ alg: "EdDSA", kid: current.kid })
