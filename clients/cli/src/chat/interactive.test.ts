@@ -121,7 +121,7 @@ describe("parley chat at a terminal", () => {
 
     const direct = await bob.openDirect(ana.userId);
     await direct.send("psst").result;
-    await ana.until((text) => text.includes("✉ bob: bob: psst"));
+    await ana.until((text) => /✉ bob: psst\b/.test(text));
     ana.type("/list\r");
     await ana.until((text) => text.includes("bob (1 unread)  bob: psst"));
     ana.type("/open bob\r");

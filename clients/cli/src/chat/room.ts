@@ -180,10 +180,10 @@ class TerminalRoom implements Room {
       const { conversation } = await client.conversations.getConversation({ conversationId });
       const title = conversation ? titleOf(conversation, people.name) : conversationId;
       const open = conversation?.kind === ConversationKind.DIRECT ? title : conversationId;
+      // A direct conversation is titled with the other person's name: it is said once.
       const who = people.name(entry.senderUserId);
-      screen.print(
-        style.warn(`✉ ${title}: ${who}: ${excerpt(words.text)}`) + style.dim(`  /open ${open}`),
-      );
+      const from = open === title && title === who ? who : `${title}: ${who}`;
+      screen.print(style.warn(`✉ ${from}: ${excerpt(words.text)}`) + style.dim(`  /open ${open}`));
     });
   }
 
