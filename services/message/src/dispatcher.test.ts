@@ -132,6 +132,27 @@ describe("the dispatcher", () => {
     assert.equal(stuck.progress.lowestOpen, 1);
   });
 
+  it("keeps a group's order in the log when the log refuses an append and would take the next", async () => {
+    const appended: bigint[] = [];
+    let refused = false;
+    const { dispatcher } = open({
+      append: async (_topic, partition, value) => {
+        const { entries } = fromBinary(FanoutBatchSchema, value);
+        const isFirst = entries[0]?.offset === 1n;
+        if (isFirst && !refused) {
+          refused = true;
+          throw new LogOverloadedError("no room for as much");
+        }
+        appended.push(...entries.map(({ offset }) => offset));
+        return { partition, offset: 0, appendTimeMs: 0 };
+      },
+    });
+    for (const offset of [1, 2, 3]) dispatcher.dispatch(dispatch(GROUP, [offset]));
+    await dispatcher.idle(aLongTime());
+    assert.deepEqual(appended, [1n, 2n, 3n]);
+    await dispatcher[Symbol.asyncDispose]();
+  });
+
   it("repeats what the log does not take", async () => {
     let attempts = 0;
     const { dispatcher } = open({

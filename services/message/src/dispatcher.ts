@@ -99,11 +99,16 @@ class LaneDispatcher implements Dispatcher {
     this.#direct = createFanoutLanes({
       ...shared,
       batchesOutMax: DIRECT_BATCHES_OUT_MAX,
+      // One stream keeps their order; its answers take until gateways have the events, too long to wait for.
+      batchesOutPerLaneMax: DIRECT_BATCHES_OUT_MAX,
       send: (batch) => this.#stream.call(toFanoutBatch(batch)),
     });
     this.#groups = createFanoutLanes({
       ...shared,
       batchesOutMax: GROUP_BATCHES_OUT_MAX,
+      // A log may refuse one append and take the next, and Kafka may put a repeated one behind others: a group's
+      // changes of members must not change places.
+      batchesOutPerLaneMax: 1,
       send: (batch) =>
         log.append(
           FANOUT_TOPIC,

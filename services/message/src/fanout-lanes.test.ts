@@ -34,7 +34,7 @@ function batch(conversationId: string, offsets: readonly number[], eventBytes = 
 const offsetsOf = ({ entries }: LaneBatch) => entries.map(({ offset }) => Number(offset));
 
 /** Lanes whose sends are answered by hand. */
-function openLanes(batchesOutMax = 10) {
+function openLanes(batchesOutMax = 10, batchesOutPerLaneMax = 10) {
   const clock = createManualClock();
   const sends: { batch: LaneBatch; resolve: () => void; reject: (error: Error) => void }[] = [];
   const sent: number[] = [];
@@ -46,6 +46,7 @@ function openLanes(batchesOutMax = 10) {
     onFailed: (_batch, _error, attempt) => failures.push(attempt),
     clock,
     batchesOutMax,
+    batchesOutPerLaneMax,
     random: () => 1,
   });
   const answer = async (at: number, error?: Error) => {
@@ -124,6 +125,28 @@ describe("fan-out lanes", () => {
     assert.equal(sends.length, 2);
     for (let at = 0; at < 3; at++) await answer(0);
     assert.deepEqual(sent, [0, 1, 2, 3]);
+  });
+
+  it("send one batch at a time of a conversation where a later one might overtake it", async () => {
+    const { lanes, sends, sent, clock, answer } = openLanes(10, 1);
+    lanes.add(batch("a", [1]));
+    lanes.add(batch("a", [2]));
+    lanes.add(batch("b", [10]));
+    lanes.add(batch("a", [3]));
+    const out = () => sends.map((send) => offsetsOf(send.batch));
+    assert.deepEqual(out(), [[1], [10]]);
+    await answer(0, down);
+    assert.deepEqual(out(), [[10]], "nothing goes in front of what failed");
+    clock.advance(100);
+    assert.deepEqual(out(), [[10], [1, 2, 3]]);
+    lanes.add(batch("a", [4]));
+    lanes.add(batch("a", [5]));
+    await answer(1);
+    assert.deepEqual(out(), [[10], [4, 5]], "what came meanwhile travels together");
+    await answer(1);
+    await answer(0);
+    assert.deepEqual(sent, [1, 2, 3, 4, 5, 10]);
+    assert.equal(lanes.lanes, 0);
   });
 
   it("cut what is too much for one send", () => {

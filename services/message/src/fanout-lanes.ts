@@ -1,11 +1,11 @@
 /**
  * Brings entries to fan-out, in order within a conversation and independently between conversations.
  *
- * A conversation with entries on their way has a lane. What comes to a lane while it may send goes at once,
- * without waiting for the answers to what went before: both ends keep the order of one stream. When a send
- * fails, the lane waits for the answers that are still out, puts what failed in front of what came since,
- * and sends it again after a pause; the other lanes go on. So a receiver that is dead delays its own
- * conversations and no others.
+ * A conversation with entries on their way has a lane. What comes to a lane while it may send goes at once;
+ * where the receiver keeps the order of sends, without waiting for the answers to what went before. When a
+ * send fails, the lane waits for the answers that are still out,
+ * puts what failed in front of what came since, and sends it again after a pause; the other lanes go on. So a
+ * receiver that is dead delays its own conversations and no others.
  */
 import type { FanoutEntry } from "@parley/gen/parley/internal/fanout/v1/fanout_record_pb";
 import { createBackoff } from "@parley/platform/async/backoff";
@@ -29,6 +29,11 @@ export type FanoutLanesOptions = {
   readonly clock: TimerClock;
   /** Batches without an answer; what comes above waits in its lane. */
   readonly batchesOutMax: number;
+  /**
+   * The same for one conversation. 1 keeps the order also where a later send may arrive although an earlier
+   * one failed; what comes meanwhile travels in the next send.
+   */
+  readonly batchesOutPerLaneMax: number;
   readonly random?: () => number;
 };
 
@@ -120,8 +125,9 @@ class Lanes implements FanoutLanes {
   }
 
   #pump(lane: Lane): void {
+    const { batchesOutPerLaneMax } = this.#options;
     while (lane.queue.length > 0 && lane.failed.length === 0 && lane.retryTimeMs === 0) {
-      if (this.#disposed) return;
+      if (this.#disposed || lane.out >= batchesOutPerLaneMax) return;
       if (this.#out >= this.#options.batchesOutMax) {
         this.#ready.add(lane);
         return;
@@ -175,6 +181,8 @@ class Lanes implements FanoutLanes {
       this.#setTimer();
     } else if (lane.out === 0 && lane.queue.length === 0) {
       this.#lanes.delete(lane.state.conversationId);
+    } else if (lane.queue.length > 0) {
+      this.#ready.add(lane);
     }
     for (const next of this.#ready) {
       if (this.#out >= this.#options.batchesOutMax) return;
