@@ -117,6 +117,7 @@ test("the inbox is readable before sessions are looked up", async () => {
     metrics: { dispatched: () => undefined },
     tracer: noopTracer,
     onMissing: () => assert.fail("nothing is missing"),
+    onMissingChange: () => assert.fail("no change is missing"),
     log: createSilentLogger(),
   });
   const group = createTestConversation();
@@ -152,6 +153,7 @@ test("a store that fails is tried again, and no entry is skipped", async () => {
     metrics: { dispatched: () => undefined },
     tracer: noopTracer,
     onMissing: () => assert.fail("nothing is missing"),
+    onMissingChange: () => assert.fail("no change is missing"),
     log: createSilentLogger(),
   });
   const group = createTestConversation();
@@ -220,6 +222,7 @@ test("a store that waits for the disk does not hold up the end", async () => {
     metrics: { dispatched: () => undefined },
     tracer: noopTracer,
     onMissing: () => undefined,
+    onMissingChange: () => undefined,
     log: createSilentLogger(),
   });
   const group = createTestConversation();

@@ -42,6 +42,8 @@ export type DispatcherDependencies = {
   readonly tracer: Pick<Tracer, "startSpan">;
   /** Called for entries that step over some; they are dispatched all the same. */
   readonly onMissing: (conversationId: string, missingSeq: bigint) => void;
+  /** Called for changes of a group's members that step over some; they are applied all the same. */
+  readonly onMissingChange: (conversationId: string, missingVersion: bigint) => void;
   readonly log: Logger;
 };
 
@@ -144,9 +146,7 @@ class ConversationDispatcher implements Dispatcher {
     const entries = entriesOf(jobs);
     const spans = startSpans(tracer, "fanout.inbox", entries);
     const { plan, written } = await this.#write(jobs, entries);
-    if (plan.missingSeq !== undefined) {
-      this.#dependencies.onMissing(plan.conversation.conversationId, plan.missingSeq);
-    }
+    this.#report(plan);
     // A store that is full waits for the disk, which must not hold up the end.
     if (store.full) await orAborted(written.visible, this.#disposed.signal);
     else await written.visible;
@@ -158,6 +158,13 @@ class ConversationDispatcher implements Dispatcher {
     }
     for (const { arrivedMs } of jobs) metrics.dispatched(performance.now() - arrivedMs);
     return { finished: Promise.all(waits) };
+  }
+
+  #report({ conversation, missingSeq, missingVersion }: Plan): void {
+    const { onMissing, onMissingChange } = this.#dependencies;
+    const { conversationId } = conversation;
+    if (missingSeq !== undefined) onMissing(conversationId, missingSeq);
+    if (missingVersion !== undefined) onMissingChange(conversationId, missingVersion);
   }
 
   /** Writes what the entries mean. An error of the store is retried: an entry is never skipped. */

@@ -144,3 +144,17 @@ test("entries that step over some show that the inboxes are older than the messa
   assert.match(reason ?? "", /Restore all directories/);
   assert.deepEqual(parts.gateway("west").seqsOf("bob"), [1, 2, 1, 2, 4], "dispatched all the same");
 });
+
+test("a change of a group that is lost shows", async () => {
+  await using parts = await createTestService();
+  const group = createTestConversation();
+  await parts.append(group.batch(group.created(["ann", "bob", "cem"])));
+  await parts.drainLog();
+  assert.equal(parts.health.serving, true);
+  group.removed("ann", "bob");
+  await parts.append(group.batch(group.removed("ann", "cem")));
+  await parts.drainLog();
+  const { serving, reason } = parts.health.get("inboxes") ?? {};
+  assert.equal(serving, false);
+  assert.match(reason ?? "", /change of a group's members/);
+});

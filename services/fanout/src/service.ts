@@ -75,6 +75,7 @@ export async function createFanoutService(
   );
   const deliverer = createDeliverer({ locator, links, absentees, metrics });
   const onMissing = createMissingReport(logger, health);
+  const onMissingChange = createMissingChangeReport(logger, health);
   const parts = {
     store,
     locator,
@@ -84,6 +85,7 @@ export async function createFanoutService(
     tracer,
     clock,
     onMissing,
+    onMissingChange,
     log: logger,
   };
   const dispatcher = resources.use(createDispatcher(parts));
@@ -150,6 +152,20 @@ function createMissingReport(logger: Logger, health: Health | undefined) {
       "people who reconnect are not told of them. Restore all directories of the server from the same backup.";
     health?.set("inboxes", false, text);
     logger.error({ conversation_id: conversationId, missing_seq: missingSeq.toString() }, text);
+  };
+}
+
+/** Says it of each group: their members have to be looked at. */
+function createMissingChangeReport(logger: Logger, health: Health | undefined) {
+  return (conversationId: string, missingVersion: bigint) => {
+    const text =
+      "A change of a group's members did not reach the inboxes: who left by it may still be told of entries, " +
+      "and who joined by it may not. Restore all directories of the server from the same backup.";
+    health?.set("inboxes", false, text);
+    logger.error(
+      { conversation_id: conversationId, missing_version: missingVersion.toString() },
+      text,
+    );
   };
 }
 

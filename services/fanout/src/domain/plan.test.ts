@@ -194,3 +194,29 @@ test("entries of a pair that step over some are noticed, whether the conversatio
   assert.equal(planOf({ ...known, head }, 4).missingSeq, undefined, "nothing comes");
   assert.equal(planOf({ ...known, head }, 3, ConversationKind.GROUP).missingSeq, undefined);
 });
+
+test("a change of a group that steps over others is noticed and applied", () => {
+  const group = createTestConversation();
+  const created = group.created(["ann", "bob"]);
+  const [first, second, third] = [
+    group.added("ann", ["cem"]),
+    group.removed("ann", "bob"),
+    group.added("ann", ["dan"]),
+  ];
+  const known = plan(undefined, group, [created]).conversation;
+  const inOrder = plan(known, group, [first, second, third]);
+  assert.equal(inOrder.missingVersion, undefined);
+  assert.equal(
+    plan(inOrder.conversation, group, [first, third]).missingVersion,
+    undefined,
+    "again",
+  );
+  const stepped = plan(known, group, [first, third]);
+  assert.equal(stepped.missingVersion, 3n);
+  assert.ok(stepped.conversation.members.userIds.includes("dan"));
+  assert.equal(
+    plan(undefined, group, [third]).missingVersion,
+    undefined,
+    "the log may begin there",
+  );
+});

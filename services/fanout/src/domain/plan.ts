@@ -27,6 +27,8 @@ export type Plan = {
   readonly runs: readonly Run[];
   /** The place that should have come first, when entries of a direct conversation skip some. */
   readonly missingSeq: bigint | undefined;
+  /** The version that should have come first, when a change of a group whose members are known skips some. */
+  readonly missingVersion: bigint | undefined;
 };
 
 export type PlanInput = {
@@ -45,8 +47,10 @@ export function planEntries(known: Conversation | undefined, input: PlanInput): 
   const runs: { entries: FanoutEntry[]; userIds: readonly string[] }[] = [];
   let head = known?.head ?? NO_HEAD;
   let members = known?.members ?? membersOfPair(input, rows);
+  let missingVersion: bigint | undefined;
   for (const entry of input.entries) {
     if (entry.change !== undefined && entry.change.membershipVersion > members.version) {
+      if (skipsChanges(members, entry.change, input)) missingVersion ??= members.version + 1n;
       members = applyChange(members, entry, entry.change, rows);
     }
     // A change without a place is shown to nobody.
@@ -62,7 +66,17 @@ export function planEntries(known: Conversation | undefined, input: PlanInput): 
   const { conversationId, kind } = input;
   const conversation = { conversationId, kind: known?.kind ?? kind, head, members };
   const missingSeq = kind === ConversationKind.DIRECT ? findMissing(known, input) : undefined;
-  return { conversation, rows: [...rows, ...reads.values()], runs, missingSeq };
+  return { conversation, rows: [...rows, ...reads.values()], runs, missingSeq, missingVersion };
+}
+
+/**
+ * Changes of a group come through the log, each once and in order. One that is not there is lost: its record
+ * cannot be read, or the parts have been put back from different backups. What came is applied all the same:
+ * a group must not stand still for ever. Where no member is known, the log does not reach back to the first.
+ */
+function skipsChanges(members: Members, change: ConversationChange, { kind }: PlanInput): boolean {
+  const known = kind === ConversationKind.GROUP && members.version > 0n;
+  return known && change.membershipVersion > members.version + 1n;
 }
 
 /**
