@@ -6,6 +6,7 @@ import type {
   TimelineEntry,
   TimelineSlice,
 } from "@parley/gen/parley/internal/message/v1/timeline_service_pb";
+import { judge, type PositionCheck, type Verdict } from "./position-checks.ts";
 
 /** Conversations that are merged at a time: what one `ReadRanges` may ask for. Others wait for their turn. */
 const CONVERSATIONS_AT_ONCE_MAX = 100;
@@ -30,6 +31,27 @@ export type MissedEntry = {
   readonly event: Uint8Array;
 };
 
+/** What is missing of a conversation. */
+export type Missing = {
+  /** Everything above this is missing, */
+  readonly afterSeq: number;
+  /** up to this. */
+  readonly targetSeq: number;
+  /** Where the conversation's activity ended; last of all if that is not known. */
+  readonly lastMessageId?: bigint;
+  /** An entry at or below `afterSeq` to be compared with the device's before anything is handed out. */
+  readonly check?: PositionCheck | undefined;
+};
+
+/** A conversation whose check failed: nothing of it is handed out. */
+export type Divergence = {
+  readonly conversationId: string;
+  readonly check: PositionCheck;
+  readonly verdict: Exclude<Verdict, "same" | "open">;
+  /** The newest place that the server is known to have; 0 if none. */
+  readonly storedSeq: number;
+};
+
 type Reading = {
   readonly conversationId: string;
   /** Where the conversation's activity ended, for the order of admission. */
@@ -37,6 +59,10 @@ type Reading = {
   /** Read up to here. */
   readSeq: number;
   targetSeq: number;
+  /** The newest live event that came meanwhile; 0 if none. */
+  raisedSeq: number;
+  /** Not done yet. */
+  check: PositionCheck | undefined;
   /** Read and not yet handed out: from `at` on. */
   buffer: TimelineEntry[];
   at: number;
@@ -51,6 +77,8 @@ export class CatchUpWork {
   #sorted = true;
   /** Live events that came meanwhile: the highest seq of each conversation that is not being read. */
   #raised = new Map<string, number>();
+  // Conversations that diverged: their live events wait for the end.
+  readonly #held = new Map<string, number>();
   #bufferedBytes = 0;
 
   constructor(options: { readonly headsWanted: boolean }) {
@@ -67,19 +95,27 @@ export class CatchUpWork {
     return !this.headsWanted && this.#readings.size === 0 && this.#raised.size === 0;
   }
 
-  /** Adds what is missing of a conversation: everything above `afterSeq` up to `targetSeq`. */
-  add(conversationId: string, afterSeq: number, targetSeq: number, lastMessageId = NEWEST): void {
+  /** The newest live event of each diverged conversation that had one meanwhile. */
+  held(): [string, number][] {
+    return [...this.#held].filter(([, seq]) => seq > 0);
+  }
+
+  /** Adds what is missing of a conversation, or has to be checked. */
+  add(conversationId: string, missing: Missing): void {
+    const { afterSeq, targetSeq, lastMessageId = NEWEST, check } = missing;
     const known = this.#readings.get(conversationId);
     if (known !== undefined) {
       known.targetSeq = Math.max(known.targetSeq, targetSeq);
       return;
     }
-    if (targetSeq <= afterSeq) return;
+    if (targetSeq <= afterSeq && check === undefined) return;
     const reading: Reading = {
       conversationId,
       lastMessageId,
       readSeq: afterSeq,
       targetSeq,
+      raisedSeq: 0,
+      check,
       buffer: [],
       at: 0,
     };
@@ -90,9 +126,16 @@ export class CatchUpWork {
 
   /** A live event came: its entry will be read from the timeline, in its place. */
   raise(conversationId: string, seq: number): void {
+    const held = this.#held.get(conversationId);
+    if (held !== undefined) {
+      this.#held.set(conversationId, Math.max(held, seq));
+      return;
+    }
     const reading = this.#readings.get(conversationId);
-    if (reading !== undefined) reading.targetSeq = Math.max(reading.targetSeq, seq);
-    else this.#raised.set(conversationId, Math.max(this.#raised.get(conversationId) ?? 0, seq));
+    if (reading !== undefined) {
+      reading.targetSeq = Math.max(reading.targetSeq, seq);
+      reading.raisedSeq = Math.max(reading.raisedSeq, seq);
+    } else this.#raised.set(conversationId, Math.max(this.#raised.get(conversationId) ?? 0, seq));
   }
 
   /**
@@ -111,7 +154,7 @@ export class CatchUpWork {
     });
     if (!this.headsWanted && this.#raised.size > 0) {
       for (const [conversationId, seq] of this.#raised) {
-        this.add(conversationId, afterOf(conversationId, seq), seq);
+        this.add(conversationId, { afterSeq: afterOf(conversationId, seq), targetSeq: seq });
       }
       this.#raised = new Map();
     }
@@ -128,20 +171,29 @@ export class CatchUpWork {
     const wanting = this.#active.filter(isWanting);
     const share = Math.floor(ENTRIES_PER_READ_MAX / Math.max(1, wanting.length));
     const entries = Math.min(ENTRIES_PER_RANGE_MAX, Math.max(ENTRIES_PER_RANGE_MIN, share));
-    return wanting.map(({ conversationId, readSeq, targetSeq }) => ({
-      conversationId,
-      afterSeq: BigInt(readSeq),
-      lastSeq: BigInt(Math.min(targetSeq, readSeq + entries)),
-    }));
+    return wanting.map((reading) => rangeOf(reading, entries));
   }
 
-  /** Takes what was read. False when the answer brought nothing further. */
-  accept(slices: readonly TimelineSlice[]): boolean {
+  /**
+   * Takes what was read, and tells what turned out to have diverged. False when the answer brought nothing
+   * further.
+   */
+  accept(slices: readonly TimelineSlice[], onDiverged: (divergence: Divergence) => void): boolean {
     let progress = false;
+    let first = true;
     for (const slice of slices) {
       const reading = this.#readings.get(slice.conversationId);
       const throughSeq = Number(slice.readThroughSeq);
-      if (reading === undefined || throughSeq <= reading.readSeq) continue;
+      if (reading?.check !== undefined) {
+        const verdict = judge(reading.check, slice, first);
+        if (verdict !== "open") progress = true;
+        if (verdict === "same") reading.check = undefined;
+        else if (verdict !== "open")
+          onDiverged(this.#diverge(reading, reading.check, verdict, slice));
+      }
+      first &&= slice.entries.length === 0;
+      if (reading === undefined || reading.check !== undefined) continue;
+      if (throughSeq <= reading.readSeq) continue;
       for (const entry of slice.entries) {
         if (Number(entry.seq) <= reading.readSeq) continue;
         reading.buffer.push(entry);
@@ -151,6 +203,21 @@ export class CatchUpWork {
       progress = true;
     }
     return progress;
+  }
+
+  #diverge(
+    { conversationId, raisedSeq }: Reading,
+    check: PositionCheck,
+    verdict: Divergence["verdict"],
+    { entries }: TimelineSlice,
+  ): Divergence {
+    const others = (reading: Reading) => reading.conversationId !== conversationId;
+    this.#readings.delete(conversationId);
+    this.#active = this.#active.filter(others);
+    this.#waiting = this.#waiting.filter(others);
+    this.#held.set(conversationId, raisedSeq);
+    const storedSeq = Math.max(check.headSeq ?? 0, Number(entries.at(-1)?.seq ?? 0));
+    return { conversationId, check, verdict, storedSeq };
   }
 
   /**
@@ -185,8 +252,21 @@ export class CatchUpWork {
   }
 }
 
-const isWanting = ({ buffer, readSeq, targetSeq }: Reading) =>
-  buffer.length === 0 && readSeq < targetSeq;
+/** What is read next of a conversation: the entry to check, if there is one, and what follows it at once. */
+function rangeOf(reading: Reading, entriesMax: number): RangeToRead {
+  const { conversationId, readSeq, targetSeq, check } = reading;
+  const lastSeq = Math.min(targetSeq, readSeq + entriesMax);
+  const range = (after: number, last: number) => ({
+    conversationId,
+    afterSeq: BigInt(after),
+    lastSeq: BigInt(last),
+  });
+  if (check === undefined) return range(readSeq, lastSeq);
+  return range(check.seq - 1, check.seq === readSeq ? lastSeq : check.seq);
+}
 
-const isExhausted = ({ buffer, readSeq, targetSeq }: Reading) =>
-  buffer.length === 0 && readSeq >= targetSeq;
+const isWanting = ({ buffer, readSeq, targetSeq, check }: Reading) =>
+  check !== undefined || (buffer.length === 0 && readSeq < targetSeq);
+
+const isExhausted = ({ buffer, readSeq, targetSeq, check }: Reading) =>
+  check === undefined && buffer.length === 0 && readSeq >= targetSeq;

@@ -1,21 +1,22 @@
 /** Sends a session what it missed: from the inbox and the timelines, as fast as its client reads. */
-import { create } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
 import type {
   FanoutService,
   InboxHead,
 } from "@parley/gen/parley/internal/fanout/v1/fanout_service_pb";
 import type { TimelineService } from "@parley/gen/parley/internal/message/v1/timeline_service_pb";
-import { type SkippedRange, SkippedRangeSchema } from "@parley/gen/parley/realtime/v1/frame_pb";
 import { createBackoff } from "@parley/platform/async/backoff";
 import { sleep } from "@parley/platform/async/sleep";
 import type { Clock } from "@parley/platform/clock";
+import type { DeviceCaller } from "@parley/platform/rpc/caller";
 import type { ConversationModes } from "../inbound/conversation-modes.ts";
 import { EventFrame } from "../outbound/event-frame.ts";
 import type { ByteBudget } from "./byte-budget.ts";
+import { CatchUpFindings, type CatchUpResult } from "./catch-up-findings.ts";
 import { dependsOnMode, planHead } from "./catch-up-plan.ts";
-import { type CatchUpWork, ENTRIES_PER_READ_MAX } from "./catch-up-work.ts";
+import { type CatchUpWork, type Divergence, ENTRIES_PER_READ_MAX } from "./catch-up-work.ts";
 import { CATCH_UP_STALL_MS_MAX, SESSION_POSITIONS_MAX } from "./limits.ts";
+import { PositionChecks } from "./position-checks.ts";
 import type { Session } from "./session.ts";
 
 export type CatchUpDependencies = {
@@ -24,6 +25,8 @@ export type CatchUpDependencies = {
   readonly modes: ConversationModes;
   readonly budget: ByteBudget;
   readonly clock: Clock;
+  /** The newest `seq` that somebody may read of a conversation; 0 if nothing. */
+  readonly newestSeq: (conversationId: string, caller: DeviceCaller) => Promise<number>;
   /** Told how many entries were handed to a session. */
   readonly onEntries: (count: number) => void;
 };
@@ -31,6 +34,8 @@ export type CatchUpDependencies = {
 export type CatchUpRequest = {
   /** How far the device says it has each conversation; empty when the session's own positions count. */
   readonly claimed: ReadonlyMap<string, number>;
+  /** The ids of the entries there, where the device says them. */
+  readonly messageIds: ReadonlyMap<string, bigint>;
   /** Entries to send at most where some may be left out; infinite to leave nothing out. */
   readonly messagesMax: number;
 };
@@ -56,7 +61,7 @@ export async function runCatchUp(
   work: CatchUpWork,
   request: CatchUpRequest,
   dependencies: CatchUpDependencies,
-  onCaughtUp: (skipped: SkippedRange[]) => void,
+  onCaughtUp: (result: CatchUpResult) => void,
 ): Promise<void> {
   const { budget } = dependencies;
   const run = new CatchUpRun(session, work, request, dependencies);
@@ -65,7 +70,7 @@ export async function runCatchUp(
       if (work.headsWanted) await run.readHeads();
       run.admit();
       if (work.finished) {
-        onCaughtUp(run.skipped);
+        onCaughtUp(run.findings.result());
         return;
       }
       const ranges = work.ranges();
@@ -78,11 +83,12 @@ export async function runCatchUp(
 }
 
 class CatchUpRun {
-  readonly skipped: SkippedRange[] = [];
+  readonly findings = new CatchUpFindings();
   readonly #session: Session;
   readonly #work: CatchUpWork;
   readonly #request: CatchUpRequest;
   readonly #dependencies: CatchUpDependencies;
+  readonly #checks: PositionChecks;
   #heads = 0;
   #budgeted = 0;
 
@@ -95,10 +101,11 @@ class CatchUpRun {
     this.#session = session;
     this.#work = work;
     this.#request = request;
+    this.#checks = new PositionChecks(request.claimed, request.messageIds);
     this.#dependencies = dependencies;
   }
 
-  /** Plans every conversation of the inbox, page by page. */
+  /** Plans every conversation of the inbox, page by page, and then those that only the device knows. */
   async readHeads(): Promise<void> {
     // Taken back before the first page is read: who asks again meanwhile wants it read again.
     this.#work.headsWanted = false;
@@ -117,6 +124,9 @@ class CatchUpRun {
       for (const head of heads) this.#plan(head, readable.has(head.conversationId));
       pageToken = nextPageToken;
     } while (pageToken !== "" && !this.#session.ended);
+    for (const [conversationId, check] of this.#checks.rest()) {
+      this.#work.add(conversationId, { afterSeq: check.seq, targetSeq: check.seq, check });
+    }
   }
 
   admit(): void {
@@ -131,12 +141,14 @@ class CatchUpRun {
     if (this.#work.bufferedBytes === 0) await budget.room();
     if (this.#session.ended) return;
     const { userId } = this.#session;
+    const diverged: Divergence[] = [];
     await this.#retry(async () => {
       const request = { userId, ranges, entriesMax: ENTRIES_PER_READ_MAX };
       const { slices } = await timeline.readRanges(request);
-      if (!this.#work.accept(slices))
+      if (!this.#work.accept(slices, (one) => diverged.push(one)))
         throw new Error("a timeline was read and did not get further");
     });
+    for (const one of diverged) await this.#diverge(one);
     this.#budget();
   }
 
@@ -195,15 +207,36 @@ class CatchUpRun {
     const { conversationId, lastMessageId } = head;
     const toPlan = this.#toPlan(head);
     const { lastSeq, positionSeq } = toPlan;
+    const check = this.#checks.of(head);
     this.#heads++;
+    if (this.findings.hasDiverged(conversationId)) {
+      this.#work.raise(conversationId, lastSeq);
+      return;
+    }
     if (this.#heads > SESSION_POSITIONS_MAX) {
-      if (lastSeq > positionSeq) this.#skip(conversationId, positionSeq + 1, lastSeq);
+      if (lastSeq > positionSeq) this.findings.skip(conversationId, positionSeq + 1, lastSeq);
       return;
     }
     const { afterSeq, skipped } = planHead({ ...toPlan, serverReadable });
-    if (skipped !== undefined) this.#skip(conversationId, skipped.firstSeq, skipped.lastSeq);
+    if (skipped !== undefined)
+      this.findings.skip(conversationId, skipped.firstSeq, skipped.lastSeq);
     this.#advance(conversationId, afterSeq);
-    this.#work.add(conversationId, afterSeq, lastSeq, lastMessageId);
+    // A device that is ahead of its inbox misses nothing up to where it is, once that is confirmed.
+    const fromSeq = Math.max(afterSeq, check?.seq ?? 0);
+    const targetSeq = Math.max(fromSeq, lastSeq);
+    this.#work.add(conversationId, { afterSeq: fromSeq, targetSeq, lastMessageId, check });
+  }
+
+  async #diverge({ conversationId, check, verdict, storedSeq }: Divergence): Promise<void> {
+    const session = this.#session;
+    let lastSeq = storedSeq;
+    if (check.headSeq === undefined && verdict === "other" && !session.ended) {
+      const { newestSeq } = this.#dependencies;
+      lastSeq = await this.#retry(() => newestSeq(conversationId, session.caller));
+    }
+    this.findings.diverge(conversationId, lastSeq);
+    // The device reads up to there by itself; what comes after it is live.
+    session.setPosition(conversationId, lastSeq);
   }
 
   #toPlan(head: InboxHead) {
@@ -248,11 +281,6 @@ class CatchUpRun {
   #advance(conversationId: string, seq: number): void {
     const known = this.#session.position(conversationId);
     if (known === undefined || known < seq) this.#session.setPosition(conversationId, seq);
-  }
-
-  #skip(conversationId: string, firstSeq: number, lastSeq: number): void {
-    const range = { conversationId, firstSeq: BigInt(firstSeq), lastSeq: BigInt(lastSeq) };
-    this.skipped.push(create(SkippedRangeSchema, range));
   }
 
   async #retry<T>(attempt: () => Promise<T>): Promise<T> {

@@ -1,8 +1,9 @@
 /** When sessions catch up: first with the positions that they come with, and again when something was missed. */
-import type { MorePositions, Open, SkippedRange } from "@parley/gen/parley/realtime/v1/frame_pb";
+import type { MorePositions, Open, Position } from "@parley/gen/parley/realtime/v1/frame_pb";
 import type { Logger } from "@parley/platform/telemetry/logger";
 import type { EventFrame } from "../outbound/event-frame.ts";
 import { type CatchUpDependencies, type CatchUpRequest, runCatchUp } from "./catch-up.ts";
+import type { CatchUpResult } from "./catch-up-findings.ts";
 import { CatchUpWork } from "./catch-up-work.ts";
 import { OPEN_MS_MAX, SESSION_POSITIONS_MAX } from "./limits.ts";
 import type { Session } from "./session.ts";
@@ -11,7 +12,7 @@ export type CatchUpsDependencies = {
   readonly catchUp: CatchUpDependencies;
   readonly log: Logger;
   /** Puts `caught_up` into the session's queue. */
-  readonly announce: (session: Session, skipped: SkippedRange[]) => void;
+  readonly announce: (session: Session, result: CatchUpResult) => void;
   /** Ends a session that could not be caught up. */
   readonly fail: (session: Session) => void;
   /** Ends a session whose client broke the protocol. */
@@ -22,12 +23,20 @@ export type CatchUpsDependencies = {
 const MESSAGES_DEFAULT = 50;
 
 /** A session that knows its positions is owed everything: nothing is left out. */
-const REPEATED: CatchUpRequest = { claimed: new Map(), messagesMax: Number.POSITIVE_INFINITY };
+const REPEATED: CatchUpRequest = {
+  claimed: new Map(),
+  messageIds: new Map(),
+  messagesMax: Number.POSITIVE_INFINITY,
+};
 
 /** Runs a catch-up now or later, and settles as it does. */
 export type InTurn = (run: () => Promise<void>) => Promise<void>;
 
-type Positions = { readonly claimed: Map<string, number>; readonly messagesMax: number };
+type Positions = {
+  readonly claimed: Map<string, number>;
+  readonly messageIds: Map<string, bigint>;
+  readonly messagesMax: number;
+};
 
 export class CatchUps {
   readonly #dependencies: CatchUpsDependencies;
@@ -40,22 +49,20 @@ export class CatchUps {
 
   /** Keeps the positions that a session comes with. */
   keepPositions(session: Session, open: Open): void {
-    const claimed = new Map(
-      open.positions.map(({ conversationId, seq }) => [conversationId, Number(seq)]),
-    );
-    this.#positions.set(session, {
-      claimed,
+    const positions = {
+      claimed: new Map<string, number>(),
+      messageIds: new Map<string, bigint>(),
       messagesMax: open.catchUpMessagesMax || MESSAGES_DEFAULT,
-    });
+    };
+    keep(open.positions, positions);
+    this.#positions.set(session, positions);
   }
 
   /** Takes further positions; false if they had been complete. */
   addPositions(session: Session, more: MorePositions): boolean {
     const positions = this.#positions.get(session);
     if (positions === undefined) return false;
-    for (const { conversationId, seq } of more.positions) {
-      positions.claimed.set(conversationId, Number(seq));
-    }
+    keep(more.positions, positions);
     if (positions.claimed.size > SESSION_POSITIONS_MAX) {
       this.#dependencies.breach(session, `More than ${SESSION_POSITIONS_MAX} positions came.`);
       return true;
@@ -103,10 +110,11 @@ export class CatchUps {
     session.state = "catching-up";
     session.deadlineMs = 0;
     session.catchUp = work;
-    const onCaughtUp = (skipped: SkippedRange[]) => {
+    const onCaughtUp = (result: CatchUpResult) => {
       session.catchUp = undefined;
       session.state = "live";
-      if (announced) announce(session, skipped);
+      if (announced) announce(session, result);
+      this.#release(session, work);
     };
     inTurn(() => runCatchUp(session, work, request, catchUp, onCaughtUp)).catch(
       (error: unknown) => {
@@ -115,5 +123,23 @@ export class CatchUps {
         fail(session);
       },
     );
+  }
+
+  /** Live events of diverged conversations flow once the device was told of these. */
+  #release(session: Session, done: CatchUpWork): void {
+    const held = done.held();
+    if (held.length === 0 || session.ended) return;
+    const work = new CatchUpWork({ headsWanted: false });
+    for (const [conversationId, seq] of held) work.raise(conversationId, seq);
+    this.#start(session, work, REPEATED, false);
+  }
+}
+
+function keep(given: readonly Position[], { claimed, messageIds }: Positions): void {
+  for (const { conversationId, seq, messageId } of given) {
+    // No conversation is as long as that; what a client says is not believed further.
+    claimed.set(conversationId, Math.min(Number(seq), Number.MAX_SAFE_INTEGER));
+    if (messageId === 0n) messageIds.delete(conversationId);
+    else messageIds.set(conversationId, messageId);
   }
 }

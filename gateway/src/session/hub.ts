@@ -76,7 +76,7 @@ export class Hub {
     this.catchUps = new CatchUps({
       catchUp,
       log,
-      announce: (session, skipped) => this.answer(session, caughtUpFrame(skipped)),
+      announce: (session, result) => this.answer(session, caughtUpFrame(result)),
       fail: (session) => this.end(session, GoodbyeReason.INTERNAL),
       breach: (session, detail) => this.breach(session, detail),
     });

@@ -8,9 +8,9 @@ import {
   ResyncRequiredSchema,
   type ServerFrame,
   ServerFrameSchema,
-  type SkippedRange,
 } from "@parley/gen/parley/realtime/v1/frame_pb";
 import { errorInfoOf, fromUnknown, retryAfterMsOf } from "@parley/platform/errors";
+import type { CatchUpResult } from "./catch-up-findings.ts";
 import { HEARTBEAT_INTERVAL_MS } from "./limits.ts";
 import type { Session } from "./session.ts";
 
@@ -41,8 +41,8 @@ export function openedFrame(requestId: bigint, session: Session, nowMs: number):
   return answerFrame(requestId, { case: "opened", value: opened });
 }
 
-export function caughtUpFrame(skipped: SkippedRange[]): ServerFrame {
-  return answerFrame(0n, { case: "caughtUp", value: create(CaughtUpSchema, { skipped }) });
+export function caughtUpFrame(result: CatchUpResult): ServerFrame {
+  return answerFrame(0n, { case: "caughtUp", value: create(CaughtUpSchema, result) });
 }
 
 export function resyncFrame(waitingFrames: number): ServerFrame {

@@ -26,6 +26,7 @@ import { createFrameActions } from "./frame-actions.ts";
 import { createFrameHandler } from "./frame-handler.ts";
 import { Hub } from "./hub.ts";
 import { TYPING_INTERVAL_MS } from "./limits.ts";
+import { createNewestSeq } from "./newest-seq.ts";
 import { createPresenceStream } from "./presence-stream.ts";
 import { PresenceWatches } from "./presence-watches.ts";
 import { Registration } from "./registration.ts";
@@ -77,9 +78,10 @@ export function createSessions(
   const registration = new Registration({ registry, gatewayId, gatewayAddress, clock, log });
   const budget = new ByteBudget(CATCH_UP_BYTES_MAX);
   const onEntries = metrics.onCatchUpEntries;
+  const newestSeq = createNewestSeq({ messages, valuesOf });
   const hub = new Hub({
     registration,
-    catchUp: { fanout, timeline, modes, budget, clock, onEntries },
+    catchUp: { fanout, timeline, modes, budget, clock, newestSeq, onEntries },
     clock,
     log,
     verify,

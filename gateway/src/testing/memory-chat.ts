@@ -50,6 +50,8 @@ export type NewEntry = {
 
 export class MemoryChat {
   readonly conversations = new Map<string, ChatConversation>();
+  /** Conversations whose inbox rows are not written for now, and the newest entry that these know. */
+  readonly inboxBehind = new Map<string, number>();
   /** Gets each entry after it is in every inbox. */
   onEntry: (delivery: ChatDelivery) => void = () => undefined;
   readonly #byClientMessageId = new Map<string, ChatEntry>();
@@ -117,13 +119,20 @@ export class MemoryChat {
     return { entry: added, duplicate: false };
   }
 
+  /** As a server that was put back from an older copy: a conversation keeps so many entries, or nothing of it is left. */
+  putBack(conversationId: string, length: number | undefined): void {
+    if (length === undefined) this.conversations.delete(conversationId);
+    else this.get(conversationId).entries.length = length;
+  }
+
   /** What one person's inbox holds, by conversation id. */
   heads(userId: string) {
     const heads = [];
     for (const { id, entries, memberships } of this.conversations.values()) {
       const membership = memberships.get(userId)?.at(-1);
-      if (membership === undefined) continue;
-      const lastSeq = membership.lastSeq ?? entries.length;
+      const knownSeq = this.inboxBehind.get(id) ?? Number.POSITIVE_INFINITY;
+      if (membership === undefined || knownSeq === 0) continue;
+      const lastSeq = Math.min(membership.lastSeq ?? entries.length, knownSeq);
       const lastMessageId = entries[lastSeq - 1]?.messageId ?? 0n;
       const member = membership.lastSeq === undefined;
       const { firstSeq } = membership;

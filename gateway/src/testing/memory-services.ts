@@ -28,6 +28,7 @@ import type { Route } from "@parley/platform/rpc/route";
 import { silentTelemetry } from "@parley/platform/telemetry/telemetry";
 import { type ChatEntry, MemoryChat } from "./memory-chat.ts";
 import { MemoryRegistry } from "./memory-registry.ts";
+import { readRanges } from "./memory-timeline.ts";
 import { partialRoute } from "./partial-route.ts";
 import { createTokenMint, type TokenMint } from "./tokens.ts";
 
@@ -47,8 +48,6 @@ export type MemoryServices = {
   hold: (rpc: string) => Promise<void> | undefined;
   readonly transports: Record<"directory" | "message" | "fanout" | "presence", Transport>;
 };
-
-const READ_BYTES_MAX = 1024 * 1024;
 
 /** `given` saves making keys for a test that makes many of these. */
 export async function createMemoryServices(given?: TokenMint): Promise<MemoryServices> {
@@ -137,34 +136,9 @@ function messageRoutes(services: MemoryServices): Route[] {
       appendBatches: (requests) => serveAppends(requests, services),
     }),
     partialRoute(TimelineService, {
-      async readRanges({ userId, ranges, entriesMax }) {
+      async readRanges(request) {
         await called(services, "ReadRanges");
-        let left = entriesMax || 500;
-        let bytes = 0;
-        const slices = [];
-        for (const { conversationId, afterSeq, lastSeq } of ranges) {
-          if (left <= 0 || bytes >= READ_BYTES_MAX) break;
-          const entries: ChatEntry[] = [];
-          let through = Number(afterSeq);
-          for (const entry of chat.get(conversationId).entries.slice(through, Number(lastSeq))) {
-            if (left <= 0 || bytes >= READ_BYTES_MAX) break;
-            through = entry.seq;
-            if (!chat.mayRead(conversationId, userId, entry.seq)) continue;
-            entries.push(entry);
-            left--;
-            bytes += entry.event.length;
-          }
-          slices.push({
-            conversationId,
-            entries: entries.map(({ seq, messageId, event }) => ({
-              seq: BigInt(seq),
-              messageId,
-              event,
-            })),
-            readThroughSeq: BigInt(through),
-          });
-        }
-        return { slices };
+        return { slices: readRanges(chat, request) };
       },
     }),
     partialRoute(MessageService, {

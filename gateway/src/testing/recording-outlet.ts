@@ -74,6 +74,15 @@ export class RecordingOutlet implements Outlet {
     return { bytesIn: 0, bytesOut: 0 };
   }
 
+  /** The conversations of the entries among the first frames. */
+  eventsBefore(index: number): string[] {
+    return this.frames.slice(0, index).flatMap(({ frame }) => {
+      if (frame.case !== "event") return [];
+      const { event } = fromBinary(EventSchema, frame.value);
+      return event.case === "message" ? [event.value.conversationId] : [];
+    });
+  }
+
   /** Frames of one kind, in order. */
   of<C extends ServerFrame["frame"]["case"]>(kind: C) {
     return this.frames.flatMap(({ frame }) =>
