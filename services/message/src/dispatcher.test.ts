@@ -132,6 +132,18 @@ describe("the dispatcher", () => {
     assert.equal(stuck.progress.lowestOpen, 1);
   });
 
+  it("keeps the order of a direct conversation that has much on its way", async () => {
+    const { dispatcher, fanout } = open();
+    const offsets = Array.from({ length: 65 }, (_, at) => at + 1);
+    const large = dispatch(DIRECT, offsets);
+    for (const entry of large.entries.slice(0, -1)) entry.event = new Uint8Array(600 * 1024);
+    dispatcher.dispatch(large);
+    await dispatcher.idle(aLongTime());
+    const arrived = fanout.batches.flatMap(({ entries }) => entries.map(({ offset }) => offset));
+    assert.deepEqual(arrived, offsets.map(BigInt));
+    await dispatcher[Symbol.asyncDispose]();
+  });
+
   it("keeps a group's order in the log when the log refuses an append and would take the next", async () => {
     const appended: bigint[] = [];
     let refused = false;

@@ -237,6 +237,8 @@ function createStream({ fanout, telemetry }: DispatcherDependencies) {
         result: undefined,
       })),
     sizeOf: (batch) => batch.entries.reduce((sum, entry) => sum + entry.event.byteLength, 0),
+    // What waits is bounded by `bytesMax`. A refused call would let the next one of its conversation overtake it.
+    bytesInFlightMax: Number.POSITIVE_INFINITY,
     log: telemetry.log,
   });
 }
