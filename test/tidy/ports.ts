@@ -12,8 +12,6 @@ const awaitingEngine: readonly string[] = [
   "services/directory/src/invite-outbox.contract.ts",
   "services/fanout/src/ports.contract.ts",
   "services/message/src/ports.contract.ts",
-  "services/presence/src/ports.contract.ts",
-  "services/presence/src/route-ports.contract.ts",
 ];
 
 /** Suites that are no ports: they have other implementations than embedded and engine, named here. */

@@ -8,15 +8,26 @@ const RETRY_AFTER_MS = 500;
 const TEMPORARY =
   /^(LOADING|BUSY|CLUSTERDOWN|MASTERDOWN|READONLY|TRYAGAIN|MOVED|ASK|OOM|NOREPLICAS|MISCONF|NOAUTH|WRONGPASS|NOPERM)\b/;
 
+/** A reply that says that the command itself is wrong: our bug. */
+export class RedisReplyError extends Error {
+  override readonly name = "RedisReplyError";
+}
+
 /**
  * What callers are told. A server that cannot be reached or cannot answer now is `unavailable`: whether the
- * command was carried out is unknown, and the caller repeats it. A reply that says that the command itself is
- * wrong is our bug and stays what it is.
+ * command was carried out is unknown, and the caller repeats it. Anything else is a RedisReplyError.
  */
 export function toRefusal(error: unknown): unknown {
   const replied = error instanceof Error && error.name === "ReplyError";
-  if (replied && !TEMPORARY.test(error.message)) return error;
-  return redisUnavailable("Redis does not answer.", error);
+  if (replied && !TEMPORARY.test(error.message)) return new RedisReplyError(error.message);
+  return redisUnavailable("Redis does not answer.", withoutCommand(error));
+}
+
+/** The driver's errors hold the command, whose arguments say who is here and are no matter of the log. */
+function withoutCommand(error: unknown): Error {
+  return error instanceof Error
+    ? new Error(`${error.name}: ${error.message}`)
+    : new Error(String(error));
 }
 
 /** The refusal of everything that needs Redis while it cannot be used. */

@@ -196,7 +196,9 @@ class Subscriptions implements RedisSubscriptions {
   async #unsubscribe(lane: Lane, channels: readonly string[]): Promise<void> {
     if (channels.length === 0) return;
     const sharded = this.#options.driver instanceof Cluster;
-    const done = sharded ? lane.redis.sunsubscribe(...channels) : lane.redis.unsubscribe(...channels);
+    const done = sharded
+      ? lane.redis.sunsubscribe(...channels)
+      : lane.redis.unsubscribe(...channels);
     // A connection that is lost is subscribed to nothing.
     await done.catch(() => undefined);
   }

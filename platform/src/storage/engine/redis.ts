@@ -245,6 +245,10 @@ function toTls({ tls, tlsCaFile }: RedisConfig): ConnectionOptions | undefined {
     return { ca: readFileSync(tlsCaFile) };
   } catch (cause) {
     const variable = "PARLEY_REDIS_TLS_CA_FILE";
-    throw new SettingError(variable, `${variable} names ${tlsCaFile}, which cannot be read.`, cause);
+    throw new SettingError(
+      variable,
+      `${variable} names ${tlsCaFile}, which cannot be read.`,
+      cause,
+    );
   }
 }
