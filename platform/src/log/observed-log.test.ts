@@ -3,14 +3,17 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { createManualClock } from "../clock.ts";
+import { createHealth } from "../health.ts";
 import { createMetrics, type Metrics } from "../telemetry/metrics.ts";
 import { createBatchMetrics } from "./embedded/batch-metrics.ts";
 import { createPowerLossFiles } from "./embedded/power-loss.ts";
 import { createSegmentLog } from "./embedded/segment-log.ts";
 import { openTestLog, TOPIC } from "./embedded/test-log.ts";
+import { createLogHealth } from "./log-health.ts";
 import { createObservedLog } from "./observed-log.ts";
 import { logContract } from "./port.contract.ts";
-import { LOG_VALUE_BYTES_MAX, type Log } from "./port.ts";
+import { LOG_VALUE_BYTES_MAX, type Log, LogUnavailableError } from "./port.ts";
 
 logContract("an observed log keeps the port's promises", async () => {
   const directory = await mkdtemp(join(tmpdir(), "parley-observed-log-"));
@@ -48,6 +51,17 @@ async function read(metrics: Metrics, name: string): Promise<number | undefined>
   const text = await metrics.renderMetrics();
   const line = text.split("\n").find((candidate) => candidate.startsWith(`${name} `));
   return line === undefined ? undefined : Number(line.slice(name.length + 1));
+}
+
+/** A log of which a test replaces a part. */
+function passOn(inner: Log): Log {
+  return {
+    identity: inner.identity,
+    append: (topic, partition, value) => inner.append(topic, partition, value),
+    consume: (options) => inner.consume(options),
+    range: (topic, partition) => inner.range(topic, partition),
+    [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
+  };
 }
 
 test("appends are timed by topic, and counted while they wait", async () => {
@@ -133,11 +147,8 @@ test("a broker that does not say where a topic ends does not hold the metrics up
   const metrics = createMetrics();
   const inner = await openTestLog(createPowerLossFiles());
   const silentLog: Log = {
-    identity: inner.identity,
-    append: (topic, partition, value) => inner.append(topic, partition, value),
-    consume: (options) => inner.consume(options),
+    ...passOn(inner),
     range: () => Promise.reject(new Error("no broker")),
-    [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
   };
   await using log = createObservedLog(silentLog, { metrics });
   await log.consume({
@@ -149,6 +160,65 @@ test("a broker that does not say where a topic ends does not hold the metrics up
   const text = await metrics.renderMetrics();
   assert.match(text, /parley_log_waiting_appends 0/);
   assert.doesNotMatch(text, /parley_log_consumer_lag_records\{/);
+});
+
+test("health follows what appends say: gone with a failed one, back with a good one", async () => {
+  const health = createHealth();
+  const inner = await openTestLog(createPowerLossFiles());
+  let reachable = true;
+  const broker: Log = {
+    ...passOn(inner),
+    append: (topic, partition, value) =>
+      reachable
+        ? inner.append(topic, partition, value)
+        : Promise.reject(new LogUnavailableError("no broker answers")),
+  };
+  await using log = createObservedLog(broker, {
+    metrics: createMetrics(),
+    health: createLogHealth({ health, clock: createManualClock() }),
+  });
+  assert.equal(health.get("log")?.serving, true);
+  reachable = false;
+  await assert.rejects(log.append(TOPIC, 0, Buffer.from("x")), LogUnavailableError);
+  assert.match(health.get("log")?.reason ?? "", /no broker answers/);
+  reachable = true;
+  await log.append(TOPIC, 0, Buffer.from("x"));
+  assert.equal(health.get("log")?.serving, true);
+});
+
+test("a partition that moved away is no longer this process's lag", async () => {
+  const metrics = createMetrics();
+  const inner = await openTestLog(createPowerLossFiles());
+  let revoke: (partition: number) => Promise<void> = async () => assert.fail("nothing is consumed");
+  const broker: Log = {
+    ...passOn(inner),
+    consume(options) {
+      revoke = async (partition) => options.onRevoked?.(partition);
+      return inner.consume(options);
+    },
+  };
+  await using log = createObservedLog(broker, { metrics });
+  await log.append(TOPIC, 0, Buffer.from("x"));
+  const revoked: number[] = [];
+  const entered = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  await log.consume({
+    topic: TOPIC,
+    group: "reader",
+    onAssigned: async () => 0,
+    onBatch: () => {
+      entered.resolve();
+      return gate.promise;
+    },
+    onRevoked: async (partition) => void revoked.push(partition),
+  });
+  await entered.promise;
+  const name = `parley_log_consumer_lag_records{topic="${TOPIC}",group="reader"}`;
+  assert.equal(await read(metrics, name), 1);
+  await revoke(0);
+  assert.equal(await read(metrics, name), 0);
+  assert.deepEqual(revoked, [0]);
+  gate.resolve();
 });
 
 test("the embedded log's batches: records that shared a sync, its bytes and its time", async () => {
