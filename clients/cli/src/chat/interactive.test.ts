@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { connectPerson, createTestClient } from "@parley/sdk/testing/people";
+import { connectPerson, createTestClient, nextEvent } from "@parley/sdk/testing/people";
 import { startTestServer, type TestServer } from "@parley/sdk/testing/test-server";
 import { createTerminal } from "../testing/terminal.ts";
 import { runInteractive } from "./interactive.ts";
@@ -134,6 +134,29 @@ describe("parley chat at a terminal", () => {
     await ana.until((text) => text.includes("/quit"));
     ana.type("/quit\r");
     await ana.ended;
+  });
+
+  it("tells that the server was put back from an older copy, and goes on with what it has", async () => {
+    await using server = await startTestServer();
+    await using bob = await connectPerson(server, "bob");
+    await using ana = await sitDown(server, "ana", "--with", "bob");
+    await ana.until((screen) => screen.includes("● bob is online"));
+    ana.type("one\r");
+    await ana.until((screen) => /#2 \d\d:\d\d ana: one ✓/.test(screen));
+    ana.type("two\r");
+    await ana.until((screen) => /#3 \d\d:\d\d ana: two ✓/.test(screen));
+    const [conversation] = server.model.conversations.values();
+    assert.ok(conversation);
+    await server.stop();
+    server.model.restore(conversation, 2);
+    await server.start();
+    await ana.until((screen) =>
+      screen.includes("⚠ The server was put back from an older copy and lost 1 message of bob."),
+    );
+    if (bob.conversation(conversation.id).position !== 2n) await nextEvent(bob, "caughtUp");
+    await bob.conversation(conversation.id).send("three").result;
+    await ana.until((screen) => /#3 \d\d:\d\d bob: three/.test(screen));
+    await ana.until((screen) => screen.includes("● bob is online"));
   });
 
   it("tells when the connection goes, keeps what is written, and sends it afterwards", async () => {

@@ -5,6 +5,7 @@ import type { CliWorld } from "../world.ts";
 import { createStyle, type Style } from "./format.ts";
 import type { ChatOptions } from "./options.ts";
 import { createPeople } from "./people.ts";
+import { tellReplaced } from "./replaced.ts";
 import { createRoom, type Room } from "./room.ts";
 import { createScreen, type Screen } from "./screen.ts";
 import type { SignedIn } from "./sign-in.ts";
@@ -16,7 +17,7 @@ const HISTORY_DEFAULT = 20;
 
 /** Returns when the person quits. */
 export async function runInteractive(
-  { client, account }: SignedIn,
+  { client, account, lostFile }: SignedIn,
   options: ChatOptions,
   world: Pick<CliWorld, "stdin" | "stdout" | "signal"> & { readonly notice: string | undefined },
 ): Promise<void> {
@@ -27,6 +28,7 @@ export async function runInteractive(
   world.signal.addEventListener("abort", () => screen.close(), { once: true });
   screen.onTyping(() => room.onTyping());
   tellConnection(client, screen, style);
+  tellReplaced({ client, people, lostFile, print: (line) => screen.print(style.warn(line)) });
   try {
     screen.print(
       style.dim(`Signed in as ${account.username} at ${options.server}. /help lists the commands.`),

@@ -45,6 +45,14 @@ export function tellJson(client: ParleyClient, people: People, sink: JsonSink): 
       }),
     ),
     client.on("caughtUp", () => sink({ event: "caughtUp" })),
+    client.on("conversationReplaced", ({ conversationId, keptSeq, entries }) =>
+      sink({
+        event: "conversationReplaced",
+        conversationId,
+        keptSeq: Number(keptSeq),
+        messages: entries.map((entry) => messageEvent(entry, people)),
+      }),
+    ),
     client.on("send", ({ conversationId, clientMessageId, state, response, error }) =>
       sink({
         event: "send",

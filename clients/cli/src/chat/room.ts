@@ -2,7 +2,13 @@
 import { ConversationKind, type Member } from "@parley/gen/parley/conversation/v1/conversation_pb";
 import type { Message, Receipt } from "@parley/gen/parley/message/v1/message_pb";
 import { type Presence, PresenceStatus } from "@parley/gen/parley/presence/v1/presence_pb";
-import type { Account, Conversation, ParleyClient, TypingEvent } from "@parley/sdk";
+import type {
+  Account,
+  Conversation,
+  ParleyClient,
+  ReplacedConversation,
+  TypingEvent,
+} from "@parley/sdk";
 import { entryLine } from "./entry-line.ts";
 import { excerpt, type Style, viewLine, wordsOf } from "./format.ts";
 import type { People } from "./people.ts";
@@ -59,6 +65,7 @@ class TerminalRoom implements Room {
     this.#receipts = createReceiptLines((text) => screen.print(style.dim(text)), people.name);
     this.#offs = [
       client.on("message", (entry) => this.#onMessage(entry)),
+      client.on("conversationReplaced", (event) => this.#onReplaced(event)),
       client.on("receipt", (receipt) => this.#onReceipt(receipt)),
       client.on("typing", (event) => this.#onTypingEvent(event)),
       client.on("presence", (presence) => this.#onPresence(presence)),
@@ -189,6 +196,15 @@ class TerminalRoom implements Room {
 
   #print(work: () => Promise<void>): void {
     this.#printing = this.#printing.then(work).catch(() => {});
+  }
+
+  /** Other entries come in the places above: they are new to whoever looks at the screen. */
+  #onReplaced({ conversationId, keptSeq }: ReplacedConversation): void {
+    this.#unread.delete(conversationId);
+    if (conversationId !== this.#conversation?.id) return;
+    this.#early = this.#early.filter((entry) => entry.seq <= keptSeq);
+    if (this.#shownSeq !== undefined && this.#shownSeq > keptSeq) this.#shownSeq = keptSeq;
+    this.#receipts.clear();
   }
 
   #onReceipt(receipt: Receipt): void {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFile, stat } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { Code } from "@parley/sdk";
 import { refusal } from "@parley/sdk/testing/test-model";
@@ -136,6 +137,45 @@ describe("parley chat in a script", () => {
     assert.match(
       gone.stderr,
       /Cannot reach http:\/\/127\.0\.0\.1:\d+.*\nStart one with `parley serve`/,
+    );
+  });
+
+  it("tells what a server lost that was put back from an older copy, and keeps it", async () => {
+    await using server = await startTestServer();
+    await using home = await createHome();
+    await run(person(server, home, "bob", "--sign-up"), home.env);
+    await run(
+      person(server, home, "ana", "--sign-up", "--with", "bob"),
+      home.env,
+      "one\ntwo\nsix\n",
+    );
+    const [conversation] = server.model.conversations.values();
+    assert.ok(conversation);
+    server.model.restore(conversation, 2);
+    const ana = await run(person(server, home, "ana", "--json"), home.env);
+    assert.equal(ana.code, 0, ana.stderr);
+    const kept = /^parley: ⚠ .+ lost 2 messages of bob; they are kept in (.+\.jsonl)\.\n$/.exec(
+      ana.stderr,
+    );
+    assert.ok(kept?.[1], ana.stderr);
+    const lines = (await readFile(kept[1], "utf8")).trim().split("\n");
+    const texts = lines
+      .map((line) => JSON.parse(line))
+      .map(({ seq, user, text }) => [seq, user, text]);
+    assert.deepEqual(texts, [
+      [3, "ana", "two"],
+      [4, "ana", "six"],
+    ]);
+    assert.equal((await stat(kept[1])).mode & 0o777, 0o600);
+    const events = ana.stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    const told = events.find(({ event }) => event === "conversationReplaced");
+    assert.deepEqual([told.conversationId, told.keptSeq], [conversation.id, 2]);
+    assert.deepEqual(
+      told.messages.map((message: { text: string }) => message.text),
+      ["two", "six"],
     );
   });
 

@@ -9,6 +9,7 @@ import { changeText, createStyle, safeText, viewLine, wordsOf } from "./format.t
 import { tellJson } from "./json-events.ts";
 import type { ChatOptions } from "./options.ts";
 import { createPeople, type People } from "./people.ts";
+import { tellReplaced } from "./replaced.ts";
 import type { SignedIn } from "./sign-in.ts";
 import { runSlashCommand } from "./slash-commands.ts";
 import { openTarget } from "./targets.ts";
@@ -31,7 +32,7 @@ type Script = {
 
 /** Runs to the end of the input and of the waiting; returns the exit code. */
 export async function runScript(
-  { client, account }: SignedIn,
+  { client, account, lostFile }: SignedIn,
   options: ChatOptions,
   world: CliWorld,
 ): Promise<ExitCode> {
@@ -43,6 +44,8 @@ export async function runScript(
     print(JSON.stringify({ event: "signedIn", userId: account.userId, user: account.username }));
     tellJson(client, people, (event) => print(JSON.stringify(event)));
   }
+  const warn = (line: string) => void world.stderr.write(`parley: ${line}\n`);
+  const replaced = tellReplaced({ client, people, lostFile, print: warn });
   await connect(script);
   await people.learn(arrivals.senders());
   if (options.target) {
@@ -54,6 +57,7 @@ export async function runScript(
   const handles = await sendLines(script);
   await acknowledged(script, handles);
   await arrivals.wait();
+  await replaced.settled();
   return exitCodes.ok;
 }
 

@@ -1,5 +1,6 @@
 /** From a command line to a client of a signed-in person. */
 import { hostname } from "node:os";
+import { join } from "node:path";
 import { type Account, createParleyClient, type ParleyClient } from "@parley/sdk";
 import { CliFailure, exitCodes, toFailure, usageFailure } from "../failure.ts";
 import type { CliWorld } from "../world.ts";
@@ -10,7 +11,12 @@ import { openProfile, profileDirectory } from "./profile.ts";
 /** What the contract allows for a device's name. */
 const DEVICE_NAME_CHARACTERS_MAX = 64;
 
-export type SignedIn = { readonly client: ParleyClient; readonly account: Account };
+export type SignedIn = {
+  readonly client: ParleyClient;
+  readonly account: Account;
+  /** Where messages are kept that the server lost. */
+  readonly lostFile?: string;
+};
 
 /**
  * Opens the profile and signs in if it holds no tokens.
@@ -18,7 +24,8 @@ export type SignedIn = { readonly client: ParleyClient; readonly account: Accoun
  * @throws CliFailure
  */
 export async function openClient(options: ChatOptions, world: CliWorld): Promise<SignedIn> {
-  const storage = await openProfile(await profileDirectory(options, world.env), world);
+  const directory = await profileDirectory(options, world.env);
+  const storage = await openProfile(directory, world);
   const client = createParleyClient({
     url: options.server,
     storage,
@@ -35,7 +42,7 @@ export async function openClient(options: ChatOptions, world: CliWorld): Promise
         "Choose another directory with --profile.",
       );
     }
-    return { client, account };
+    return { client, account, lostFile: join(directory, "lost-messages.jsonl") };
   } catch (error) {
     await client.close();
     throw toFailure(error, options.server);
