@@ -1,6 +1,6 @@
 /** Sends of sessions, over one stream to the message service. */
 import { create, type Message } from "@bufbuild/protobuf";
-import { type Timestamp, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import {
   type AppendAccepted,
@@ -10,7 +10,10 @@ import {
   AppendItemSchema,
   type AppendService,
 } from "@parley/gen/parley/internal/message/v1/append_service_pb";
-import { MessageSubmittedSchema } from "@parley/gen/parley/internal/message/v1/log_record_pb";
+import {
+  type MessageSubmitted,
+  MessageSubmittedSchema,
+} from "@parley/gen/parley/internal/message/v1/log_record_pb";
 import {
   type SendMessageRequest,
   type SendMessageResponse,
@@ -32,10 +35,10 @@ export type Sends = AsyncDisposable & {
   readonly inFlight: number;
 };
 
+/** Complete before it joins others: what cannot be encoded is refused to its sender and spoils no batch. */
 type Item = {
-  readonly session: Session;
-  readonly request: SendMessageRequest;
-  readonly payload: Uint8Array;
+  readonly conversationId: string;
+  readonly message: MessageSubmitted;
   readonly traceParent: string;
 };
 
@@ -46,8 +49,10 @@ export function createSends(options: {
   readonly append: Client<typeof AppendService>;
   readonly tracer: Tracer;
   readonly log: Logger;
+  /** Until when an answer has to be there; the stream's own time if not given. */
+  readonly answerMsMax?: number;
 }): Sends {
-  const { append, tracer, log } = options;
+  const { append, tracer, log, answerMsMax } = options;
   const stream = createBatchStreamClient<
     Item,
     AppendAccepted,
@@ -58,7 +63,14 @@ export function createSends(options: {
     open: (batches, signal) => append.appendBatches(batches, { signal }),
     wrap: (items) =>
       create(AppendBatchesRequestSchema, {
-        items: items.map(({ correlationId, item }) => toAppendItem(correlationId, item)),
+        items: items.map(({ correlationId, item: { conversationId, message, traceParent } }) =>
+          create(AppendItemSchema, {
+            correlationId,
+            conversationId,
+            item: { case: "message", value: message },
+            traceParent,
+          }),
+        ),
       }),
     unwrap: function* ({ results }) {
       for (const { correlationId, outcome } of results) {
@@ -69,16 +81,18 @@ export function createSends(options: {
         }
       }
     },
-    sizeOf: ({ payload }) => payload.length + ITEM_OVERHEAD_BYTES,
+    sizeOf: ({ message }) => message.payload.length + ITEM_OVERHEAD_BYTES,
     log,
+    ...(answerMsMax === undefined ? {} : { itemTimeoutMs: answerMsMax }),
   });
   return {
     async send(session, request, payload) {
-      assertTime(request.clientTime);
+      const { conversationId } = request;
+      const message = toMessage(session, request, payload);
       const span = tracer.startSpan("gateway.receive", { kind: "server" });
       const traceParent = span.traceParent ?? "";
       try {
-        return toResponse(await stream.call({ session, request, payload, traceParent }));
+        return toResponse(await stream.call({ conversationId, message, traceParent }));
       } catch (error) {
         span.fail("refused");
         throw isDeadline(error) ? outcomeUnknown() : error;
@@ -93,12 +107,14 @@ export function createSends(options: {
   };
 }
 
-/** The years 1 to 9999, as the well-known type allows; what lies beyond cannot be encoded for the message service. */
-const SECONDS_MIN = -62_135_596_800n;
-const SECONDS_MAX = 253_402_300_799n;
+/** The years 1 to 9999, as the well-known type allows: what lies beyond cannot be shown to JSON's readers. */
+const CLIENT_TIME_MS_MIN = Date.parse("0001-01-01T00:00:00Z");
+const CLIENT_TIME_MS_MAX = Date.parse("9999-12-31T23:59:59.999Z");
 
-function assertTime(time: Timestamp | undefined): void {
-  if (time === undefined || (time.seconds >= SECONDS_MIN && time.seconds <= SECONDS_MAX)) return;
+function clientTimeMsOf(time: Timestamp | undefined): bigint {
+  if (time === undefined) return 0n;
+  const ms = Number(time.seconds) * 1000 + Math.floor(time.nanos / 1e6);
+  if (ms >= CLIENT_TIME_MS_MIN && ms <= CLIENT_TIME_MS_MAX) return BigInt(ms);
   throw invalidArgument("client_time", "A time lies between the years 1 and 9999.");
 }
 
@@ -110,22 +126,19 @@ function outcomeUnknown(): ConnectError {
   return unavailable("OUTCOME_UNKNOWN", "Repeat with the same client_message_id.");
 }
 
-function toAppendItem(correlationId: bigint, { session, request, payload, traceParent }: Item) {
-  const { conversationId, clientMessageId, clientTime, silent } = request;
-  const message = create(MessageSubmittedSchema, {
+function toMessage(
+  session: Session,
+  { clientMessageId, clientTime, silent }: SendMessageRequest,
+  payload: Uint8Array,
+): MessageSubmitted {
+  return create(MessageSubmittedSchema, {
     senderUserId: session.userId,
     senderDeviceId: session.deviceId,
     clientMessageId,
     payload,
-    clientTimeMs: clientTime === undefined ? 0n : BigInt(Math.trunc(timestampMs(clientTime))),
+    clientTimeMs: clientTimeMsOf(clientTime),
     silent,
     originSessionId: session.id,
-  });
-  return create(AppendItemSchema, {
-    correlationId,
-    conversationId,
-    item: { case: "message", value: message },
-    traceParent,
   });
 }
 

@@ -30,14 +30,14 @@ export type TestSessions = AsyncDisposable & {
 };
 
 export async function createTestSessions(
-  options: { clock?: TimerClock; mint?: TokenMint } = {},
+  options: { clock?: TimerClock; mint?: TokenMint; callsPerSecond?: number } = {},
 ): Promise<TestSessions> {
   const clock = options.clock ?? createManualClock();
   const services = await createMemoryServices(options.mint);
   const config = toGatewayConfig({
     workingDirectory: "/",
     PARLEY_GATEWAY_SENDS_PER_SECOND: "100000",
-    PARLEY_GATEWAY_CALLS_PER_SECOND: "100000",
+    PARLEY_GATEWAY_CALLS_PER_SECOND: String(options.callsPerSecond ?? 100_000),
   });
   const telemetry = silentTelemetry();
   const { transports } = services;
