@@ -13,6 +13,7 @@ import {
   LIFETIME_MS,
   NOW_MS,
 } from "./testing/account-stores.ts";
+import { keyContract } from "./testing/server-key-contract.ts";
 
 type Open = () => Promise<AccountStores>;
 
@@ -37,6 +38,24 @@ function accountContract(open: Open): void {
     assert.equal(await stores.accounts.findByUsername("bob"), undefined);
     assert.equal(await stores.accounts.readPasswordHash(newUuid()), undefined);
     assert.deepEqual(await stores.accounts.readAccounts([]), []);
+  });
+
+  it("renews a password's hash only if it still is the expected one, and signs nobody out", async () => {
+    await using stores = await open();
+    const [ada] = await addPeople(stores, "ada");
+    const userId = ada?.account.userId ?? "";
+    const expectedHash = ada?.passwordHash ?? "";
+    const renewals = await Promise.all(
+      ["one", "two", "three"].map((newHash) =>
+        stores.accounts.renewPasswordHash({ userId, expectedHash, newHash }),
+      ),
+    );
+    assert.equal(renewals.filter((renewed) => renewed).length, 1);
+    const winner = ["one", "two", "three"][renewals.indexOf(true)];
+    assert.equal(await stores.accounts.readPasswordHash(userId), winner);
+    assert.equal((await stores.devices.listDevices(userId, NOW_MS)).length, 1);
+    const stranger = { userId: newUuid(), expectedHash, newHash: "four" };
+    assert.equal(await stores.accounts.renewPasswordHash(stranger), false);
   });
 
   it("creates one account of many with a username, and leaves nothing of the others", async () => {
@@ -258,19 +277,5 @@ function rotationContract(open: Open): void {
     });
     await assert.rejects(failing, /undecided/);
     assert.equal((await rotate(stores, deviceId, 1, NOW_MS)).decision.kind, "rotate");
-  });
-}
-
-function keyContract(open: Open): void {
-  it("gives everybody the one value that was written first", async () => {
-    await using stores = await open();
-    const values = await Promise.all(
-      Array.from({ length: 10 }, (_, index) =>
-        stores.keys.readOrCreate("name", `value ${index}`, NOW_MS),
-      ),
-    );
-    assert.equal(new Set(values).size, 1);
-    assert.equal(await stores.keys.readOrCreate("name", "later", NOW_MS), values[0]);
-    assert.equal(await stores.keys.readOrCreate("other", "later", NOW_MS), "later");
   });
 }

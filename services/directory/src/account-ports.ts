@@ -88,6 +88,16 @@ export type AccountStore = {
   >;
 
   /**
+   * Replaces the password's hash by another one of the same password, if it still is `expectedHash`; false and
+   * nothing written otherwise. Signs nobody out.
+   */
+  renewPasswordHash(renewal: {
+    readonly userId: string;
+    readonly expectedHash: string;
+    readonly newHash: string;
+  }): Promise<boolean>;
+
+  /**
    * People whose username or folded display name starts with `prefix` (folded), best match first, after a
    * place. Leaves out who blocks the viewer, and who is not searchable unless `prefix` is their username.
    */
@@ -168,6 +178,17 @@ export type ServerKeyStore = {
    * once, all get the same value.
    */
   readOrCreate(name: string, proposed: string, nowMs: number): Promise<string>;
+  /** The values whose names start with `prefix` (letters, digits and hyphens), in no particular order. */
+  list(prefix: string): Promise<readonly ServerKey[]>;
+  /** Forgets what has one of these names. Idempotent. */
+  delete(names: readonly string[]): Promise<void>;
+};
+
+/** A secret with its name, and when it was made. */
+export type ServerKey = {
+  readonly name: string;
+  readonly value: string;
+  readonly createTimeMs: number;
 };
 
 /** Slow hashing of passwords, a bounded number at a time. */
@@ -179,19 +200,24 @@ export type PasswordHasher = {
    * same work. Rejects as `hash` does.
    */
   verify(password: string, hash: string | undefined): Promise<boolean>;
+  /** Whether the hash was made with other parameters than new ones are. */
+  needsRenewal(hash: string): boolean;
 };
 
 /** Signs access tokens. */
 export type AccessTokenSigner = {
-  /** A JWT. Same claims, same token: the signature (Ed25519) has no randomness. */
+  /**
+   * A JWT. Same claims, same token, from any process: the time of issue decides which key signs, and the
+   * signature (Ed25519) has no randomness.
+   */
   sign(claims: {
     readonly userId: string;
     readonly deviceId: string;
     readonly issueTimeMs: number;
     readonly expireTimeMs: number;
   }): Promise<string>;
-  /** The public keys as a JSON Web Key Set (RFC 7517). */
-  readonly jwksJson: string;
+  /** The public keys of every token that may still be valid, as a JSON Web Key Set (RFC 7517), as of now. */
+  readJwksJson(): Promise<string>;
   readonly issuer: string;
 };
 

@@ -102,3 +102,20 @@ test("a process of its own needs a service token and the others' addresses", () 
     );
   }
 });
+
+test("signing keys get a successor after a season, or never, and may be distrusted from a time on", () => {
+  const parse = (env: Record<string, string> = {}) =>
+    toDirectoryConfig({ workingDirectory, ...env });
+  assert.equal(parse().signingKeyAgeMs, 90 * 86_400_000);
+  assert.equal(parse().signingKeysSinceMs, 0);
+  const config = parse({
+    PARLEY_DIRECTORY_SIGNING_KEY_DAYS: "0",
+    PARLEY_DIRECTORY_SIGNING_KEYS_SINCE: "2026-01-31T12:00:00Z",
+  });
+  assert.equal(config.signingKeyAgeMs, Number.POSITIVE_INFINITY);
+  assert.equal(config.signingKeysSinceMs, Date.UTC(2026, 0, 31, 12));
+  for (const since of ["yesterday", "2026-01-31", "2026-01-31T12:00:00", "2026-13-01T00:00:00Z"]) {
+    assert.throws(() => parse({ PARLEY_DIRECTORY_SIGNING_KEYS_SINCE: since }), ConfigError);
+  }
+  assert.throws(() => parse({ PARLEY_DIRECTORY_SIGNING_KEY_DAYS: "-1" }), ConfigError);
+});

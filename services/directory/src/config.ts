@@ -29,6 +29,10 @@ export type DirectoryConfig = {
   readonly issuer: string;
   /** A private JWK (Ed25519) that signs access tokens instead of the one in the database. */
   readonly signingKeyJson: string | undefined;
+  /** The age at which a stored signing key gets a successor, in ms; `Infinity` for never. */
+  readonly signingKeyAgeMs: number;
+  /** Stored signing keys made before this (ms since the Unix epoch) are not believed. */
+  readonly signingKeysSinceMs: number;
   readonly lifetimes: TokenLifetimes;
   readonly passwordHashing: PasswordHasherOptions;
   /** Attempts to sign up, sign in or change the password, per username. */
@@ -58,6 +62,8 @@ const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 const KIB = 1024;
 
+const UTC_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?Z$/;
+
 /** Takes the variables that the directory reads out of the process's. */
 export function readEnvironment(env: Env): DirectoryEnvironment {
   const names = Object.keys(env).filter(
@@ -85,6 +91,7 @@ export function toDirectoryConfig(env: DirectoryEnvironment): DirectoryConfig {
       default: "parley",
     }),
     signingKeyJson: signingKeyJson === "" ? undefined : signingKeyJson,
+    ...toSigningKeyTimes(env),
     lifetimes: toLifetimes(env),
     passwordHashing: toPasswordHashing(env),
     attempts: toAttempts(env),
@@ -135,6 +142,27 @@ function toAddresses(name: string, text: string | undefined): readonly string[] 
   const addresses = parseList(name, text, { default: [] });
   if (addresses.length > 0) return addresses;
   throw new ConfigError(name, text, "host:port of each instance, separated by commas");
+}
+
+function toSigningKeyTimes(
+  env: DirectoryEnvironment,
+): Pick<DirectoryConfig, "signingKeyAgeMs" | "signingKeysSinceMs"> {
+  const days = parseInteger(
+    "PARLEY_DIRECTORY_SIGNING_KEY_DAYS",
+    env.PARLEY_DIRECTORY_SIGNING_KEY_DAYS,
+    // A season: nobody is signed out by it, and what leaks unnoticed is worth nothing after that.
+    { default: 90, min: 0, max: 3650 },
+  );
+  const name = "PARLEY_DIRECTORY_SIGNING_KEYS_SINCE";
+  const since = env[name]?.trim() ?? "";
+  const sinceMs = since === "" ? 0 : Date.parse(since);
+  if (!(sinceMs >= 0) || (since !== "" && !UTC_TIME.test(since))) {
+    throw new ConfigError(name, since, "a time in UTC such as 2026-01-31T12:00:00Z");
+  }
+  return {
+    signingKeyAgeMs: days === 0 ? Number.POSITIVE_INFINITY : days * DAY_MS,
+    signingKeysSinceMs: sinceMs,
+  };
 }
 
 function toLifetimes(env: DirectoryEnvironment): TokenLifetimes {

@@ -1,4 +1,5 @@
 /** The directory service on a gRPC server, with clients of the services that it calls. */
+import { SettingError } from "@parley/platform/config";
 import { createGrpcHost } from "@parley/platform/rpc/grpc-host";
 import { createGrpcTransport } from "@parley/platform/rpc/grpc-transport";
 import { standardInterceptors } from "@parley/platform/rpc/interceptors/standard";
@@ -32,14 +33,15 @@ export async function startDirectoryProcess(
     fanout: transportTo(fanoutAddresses),
   };
   const service = resources.use(await createDirectoryService(config, { telemetry, transports }));
+  const hosting = createGrpcHost({
+    routes: service.routes,
+    interceptors: standardInterceptors(telemetry),
+    address: listen,
+    serviceToken,
+    drainTimeoutMs: processConfig.drainMs,
+  });
   const host = resources.use(
-    await createGrpcHost({
-      routes: service.routes,
-      interceptors: standardInterceptors(telemetry),
-      address: listen,
-      serviceToken,
-      drainTimeoutMs: processConfig.drainMs,
-    }),
+    await hosting.catch((error) => Promise.reject(explain(error, listen))),
   );
   await service.start();
   telemetry.log.info(host.address, "The directory listens.");
@@ -48,4 +50,17 @@ export async function startDirectoryProcess(
     drain: () => host.drain(),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** A port or address that cannot be had is the operator's to mend. */
+function explain(error: unknown, { host, port }: DirectoryProcessConfig["listen"]): unknown {
+  const reason = /EADDRINUSE|EACCES|EADDRNOTAVAIL/.exec(String(error))?.[0];
+  if (reason === undefined) return error;
+  const variable = "PARLEY_DIRECTORY_LISTEN";
+  const why = {
+    EADDRINUSE: "another program listens there: stop that one, or set another port",
+    EACCES: "this user may not use that port: set one from 1024 on",
+    EADDRNOTAVAIL: "that is no address of this machine: set one that `ip address` shows",
+  }[reason];
+  return new SettingError(variable, `${variable} is ${host}:${port}, and ${why}.`, error);
 }

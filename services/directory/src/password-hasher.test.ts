@@ -64,3 +64,12 @@ test("a stored hash of another kind is our bug, not a wrong password", async () 
   const hasher = createPasswordHasher(CHEAP);
   await assert.rejects(hasher.verify("x", "$2b$10$abc"), /no argon2id hash/);
 });
+
+test("a hash of other parameters is to be renewed, one of the same is not", async () => {
+  const hasher = createPasswordHasher(CHEAP);
+  assert.equal(hasher.needsRenewal(await hasher.hash("correct horse")), false);
+  for (const change of [{ memoryKib: 128 }, { passes: 2 }, { parallelism: 2, memoryKib: 64 }]) {
+    const other = await createPasswordHasher({ ...CHEAP, ...change }).hash("correct horse");
+    assert.equal(hasher.needsRenewal(other), true);
+  }
+});

@@ -49,6 +49,14 @@ export function createPasswordHasher(options: PasswordHasherOptions): PasswordHa
       const computed = await turns.run(() => compute(password, salt, parameters));
       return timingSafeEqual(computed, hash) && stored !== undefined;
     },
+    needsRenewal(stored) {
+      const { memoryKib, passes, parallelism } = parseHash(stored);
+      return (
+        memoryKib !== options.memoryKib ||
+        passes !== options.passes ||
+        parallelism !== options.parallelism
+      );
+    },
   };
 }
 

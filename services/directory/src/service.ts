@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { createClient, type Transport } from "@connectrpc/connect";
 import { FanoutService } from "@parley/gen/parley/internal/fanout/v1/fanout_service_pb";
 import { type Clock, systemClock } from "@parley/platform/clock";
+import { SettingError } from "@parley/platform/config";
 import type { Health } from "@parley/platform/health";
 import { createRateLimiter } from "@parley/platform/rate-limit";
 import type { Routes } from "@parley/platform/rpc/route";
@@ -95,7 +96,7 @@ export async function createDirectoryService(
     sendPermissions: blocks,
     revocations,
     hasher: createPasswordHasher(config.passwordHashing),
-    signer: await createAccessTokenSigner({ ...config, keys, nowMs: clock.nowMs() }),
+    signer: await openSigner(config, keys, clock),
     refreshTokenKeys: await readRefreshTokenKeys(keys, clock),
     externalIssuer:
       config.externalIssuer && createExternalIssuer({ ...config.externalIssuer, clock }),
@@ -103,6 +104,7 @@ export async function createDirectoryService(
     lifetimes: config.lifetimes,
     signUpOpen: config.signUpOpen,
     clock,
+    log: telemetry.log,
   });
   const owned = resources.move();
   return {
@@ -131,6 +133,25 @@ function createLimiters({ attempts }: DirectoryConfig, clock: Clock) {
       clock,
     }),
   };
+}
+
+function openSigner(config: DirectoryConfig, keys: ServerKeyStore, clock: Clock) {
+  const distrustBeforeMs = config.signingKeysSinceMs;
+  if (distrustBeforeMs > clock.nowMs()) {
+    const name = "PARLEY_DIRECTORY_SIGNING_KEYS_SINCE";
+    throw new SettingError(name, `${name} is a time that is still to come: set one that is over.`);
+  }
+  return createAccessTokenSigner({
+    issuer: config.issuer,
+    signingKeyJson: config.signingKeyJson,
+    policy: {
+      rotateAfterMs: config.signingKeyAgeMs,
+      accessMs: config.lifetimes.accessMs,
+      distrustBeforeMs,
+    },
+    keys,
+    clock,
+  });
 }
 
 async function readRefreshTokenKeys(keys: ServerKeyStore, clock: Clock): Promise<RefreshTokenKeys> {

@@ -108,6 +108,7 @@ describe("a server that cannot start", () => {
       ["PARLEY_GATEWAY_TRUSTED_PROXIES", "proxy.example"],
       ["PARLEY_GATEWAY_OPERATOR_TOKEN", "white space in a token"],
       ["PARLEY_GATEWAY_SENDS_PER_SECOND", "NaN"],
+      ["PARLEY_DIRECTORY_SIGNING_KEY_DAYS", "-1"],
     ] as const) {
       const { code, lines } = await refusal({ [name]: value });
       assert.equal(code, 2);
@@ -119,6 +120,9 @@ describe("a server that cannot start", () => {
     const { code, lines } = await refusal({ PARLEY_DIRECTORY_SIGNING_KEY: "secret" });
     assert.equal(code, 1);
     assert.deepEqual(lines, ["PARLEY_DIRECTORY_SIGNING_KEY is no JSON object"]);
+    const future = await refusal({ PARLEY_DIRECTORY_SIGNING_KEYS_SINCE: "2999-01-01T00:00:00Z" });
+    assert.equal(future.code, 1);
+    assert.match(future.lines[0] ?? "", /^PARLEY_DIRECTORY_SIGNING_KEYS_SINCE is .* to come/);
   });
 });
 

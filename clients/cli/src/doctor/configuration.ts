@@ -12,7 +12,13 @@ const DISTANCE_MAX = 3;
 
 export async function checkConfiguration(env: Env): Promise<readonly Finding[]> {
   const { toStandaloneConfig } = await import("@parley/standalone/config");
-  return judge(env, toStandaloneConfig);
+  const { findTlsProblem } = await import("@parley/standalone/preflight");
+  const findings = judge(env, toStandaloneConfig);
+  if (findings.some(({ level }) => level === "problem")) return findings;
+  const tls = await findTlsProblem(env);
+  if (tls === undefined) return findings;
+  const remedy = "docs/operating.md says how to set up TLS.";
+  return [...findings.filter(({ level }) => level !== "ok"), problem(tls.message, remedy)];
 }
 
 /** Asks the server's own reading of its configuration what is wrong, one variable at a time. */

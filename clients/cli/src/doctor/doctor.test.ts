@@ -7,7 +7,7 @@ import { describe, it } from "node:test";
 import { parseInteger } from "@parley/platform/config";
 import { startTestServer } from "@parley/sdk/testing/test-server";
 import { run } from "../testing/run-parley.ts";
-import { judge } from "./configuration.ts";
+import { checkConfiguration, judge } from "./configuration.ts";
 import { checkDataDirectory } from "./data-directory.ts";
 import { checkNode } from "./node.ts";
 import { checkPort } from "./port.ts";
@@ -77,6 +77,26 @@ describe("the doctor", () => {
     );
   });
 
+  it("looks at the TLS files and the proxies that are set", async () => {
+    const tls = {
+      PARLEY_GATEWAY_TLS_CERTIFICATE: "/none.pem",
+      PARLEY_GATEWAY_TLS_KEY: "/none.key",
+    };
+    const [missing, ...others] = await checkConfiguration(tls);
+    assert.equal(missing?.level, "problem");
+    assert.match(
+      missing?.what ?? "",
+      /^PARLEY_GATEWAY_TLS_CERTIFICATE is \/none.pem, and there is no/,
+    );
+    assert.deepEqual(others, []);
+    const [proxies] = await checkConfiguration({
+      ...tls,
+      PARLEY_GATEWAY_TRUSTED_PROXIES: "proxy.example",
+    });
+    assert.equal(proxies?.level, "problem");
+    assert.match(proxies?.remedy ?? "", /proxy\.example is neither an IP address nor a network/);
+  });
+
   it("measures the data directory, and leaves nothing in it", async () => {
     await using place = await createDirectory();
     const findings = await checkDataDirectory(join(place.directory, "not", "yet", "there"));
@@ -102,6 +122,8 @@ describe("the doctor", () => {
     assert.equal(elsewhere?.level, "problem");
     const [free] = await checkPort("127.0.0.1", 0);
     assert.equal(free?.level, "ok");
+    const [everywhere] = await checkPort("*", 0);
+    assert.equal(everywhere?.level, "ok");
   });
 
   it("asks a running server", async () => {

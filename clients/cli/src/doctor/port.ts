@@ -7,7 +7,7 @@ export async function checkPort(host: string, port: number): Promise<readonly Fi
   const code = await tryToListen(host, port);
   if (code === undefined) return [ok(`Port ${port} is free on ${host}`)];
   if (code === "EADDRINUSE") {
-    const shown = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+    const shown = ["*", "0.0.0.0", "::"].includes(host) ? "127.0.0.1" : host;
     const info = await askServer(`http://${shown.includes(":") ? `[${shown}]` : shown}:${port}`);
     if (info) {
       const what = `A Parley server (version ${info.version}) already runs on port ${port}.`;
@@ -33,6 +33,8 @@ function tryToListen(host: string, port: number): Promise<string | undefined> {
   return new Promise((done) => {
     const server = createServer();
     server.once("error", (error: NodeJS.ErrnoException) => done(error.code ?? error.message));
-    server.listen({ host, port, exclusive: true }, () => server.close(() => done(undefined)));
+    // As the server reads it: a star is every address.
+    const address = host === "*" ? {} : { host };
+    server.listen({ ...address, port, exclusive: true }, () => server.close(() => done(undefined)));
   });
 }

@@ -1,11 +1,11 @@
 import type { AccessTokenSigner } from "../account-ports.ts";
 import type { DirectoryHandlers } from "./account-handler.ts";
 
-type Deps = { readonly signer: Pick<AccessTokenSigner, "issuer" | "jwksJson"> };
+type Deps = { readonly signer: Pick<AccessTokenSigner, "issuer" | "readJwksJson"> };
 
 /** `DirectoryService.GetVerificationKeys` */
 export function createGetVerificationKeys({
   signer,
 }: Deps): DirectoryHandlers["getVerificationKeys"] {
-  return async () => ({ jwksJson: signer.jwksJson, issuer: signer.issuer });
+  return async () => ({ jwksJson: await signer.readJwksJson(), issuer: signer.issuer });
 }

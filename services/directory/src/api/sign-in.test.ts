@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Code } from "@connectrpc/connect";
+import { createSqlAccountStore } from "../embedded/sql-account-store.ts";
+import { openSqliteDatabase } from "../embedded/sqlite-database.ts";
 import { createAccountFixture, DEVICE, PASSWORD } from "../testing/account-fixture.ts";
 import { refusedWith } from "../testing/refusals.ts";
 
@@ -76,4 +78,49 @@ test("an account survives a restart", async () => {
   await fixture.restart();
   const request = { username: "grace", password: PASSWORD, device: DEVICE };
   assert.equal((await fixture.anybody.signIn(request)).user?.username, "grace");
+});
+
+const CHEAP = { memoryKib: 64, passes: 1, parallelism: 1, concurrencyMax: 2, waitingMax: 256 };
+
+/** The parameters of somebody's hash, as they are stored. */
+async function parametersOf(databasePath: string, username: string) {
+  await using database = await openSqliteDatabase({ path: databasePath });
+  const found = await createSqlAccountStore(database).findByUsername(username);
+  return found?.passwordHash?.split("$")[3];
+}
+
+test("the next SignIn makes the hash again where the operator has changed what it costs", async () => {
+  await using fixture = await createAccountFixture();
+  const grace = await fixture.person("grace");
+  const request = { username: "grace", password: PASSWORD, device: DEVICE };
+  const wrong = { ...request, password: "wrong horse battery" };
+  await fixture.restart(undefined, { passwordHashing: { ...CHEAP, passes: 2 } });
+  await refusedWith(fixture.anybody.signIn(wrong), "BAD_CREDENTIALS");
+  assert.equal(await parametersOf(fixture.databasePath, "grace"), "m=64,t=1,p=1");
+  await fixture.anybody.signIn(request);
+  assert.equal(await parametersOf(fixture.databasePath, "grace"), "m=64,t=2,p=1");
+  await fixture.anybody.signIn(request);
+  await refusedWith(fixture.anybody.signIn(wrong), "BAD_CREDENTIALS");
+  const account = fixture.as(grace.userId, grace.deviceId).account;
+  assert.equal((await account.listDevices({})).devices.length, 3, "nobody was signed out");
+});
+
+test("people who sign in or change the password while the hash is made again are not refused", async () => {
+  await using fixture = await createAccountFixture();
+  const grace = await fixture.person("grace");
+  await fixture.restart(undefined, {
+    passwordHashing: { ...CHEAP, passes: 2, concurrencyMax: 1 },
+  });
+  const request = { username: "grace", password: PASSWORD, device: DEVICE };
+  await Promise.all(Array.from({ length: 8 }, () => fixture.anybody.signIn(request)));
+  await fixture.restart(undefined, {
+    passwordHashing: { ...CHEAP, passes: 3, concurrencyMax: 1 },
+  });
+  const { account } = fixture.as(grace.userId, grace.deviceId);
+  const newPassword = "another horse battery";
+  await Promise.all([
+    fixture.anybody.signIn(request),
+    account.changePassword({ currentPassword: PASSWORD, newPassword }),
+  ]);
+  await fixture.anybody.signIn({ ...request, password: newPassword });
 });

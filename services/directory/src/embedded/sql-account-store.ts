@@ -68,6 +68,15 @@ export function createSqlAccountStore(database: AccountDatabase): AccountStore &
       return (await readAccounts(database, [userId])).length > 0;
     },
     changePassword: (change) => changePassword(database, change),
+    async renewPasswordHash({ userId, expectedHash, newHash }) {
+      const { numUpdatedRows } = await db
+        .updateTable("users")
+        .set({ password_hash: newHash })
+        .where("user_id", "=", userId)
+        .where("password_hash", "=", expectedHash)
+        .executeTakeFirst();
+      return numUpdatedRows > 0n;
+    },
     searchAccounts: (query) => searchAccounts(database, query),
     async readVisibilities(userIds) {
       if (userIds.length === 0) return new Map();
@@ -112,6 +121,25 @@ export function createSqlServerKeyStore(database: AccountDatabase): ServerKeySto
         if (!database.isDuplicateKey(error)) throw error;
         return (await read(name)) ?? Promise.reject(error);
       }
+    },
+    async list(prefix) {
+      const rows = await db
+        .selectFrom("server_keys")
+        .selectAll()
+        .where("name", "like", `${prefix}%`)
+        .execute();
+      return rows.map((row) => ({
+        name: row.name,
+        value: row.value,
+        createTimeMs: row.create_time_ms,
+      }));
+    },
+    async delete(names) {
+      if (names.length === 0) return;
+      await db
+        .deleteFrom("server_keys")
+        .where("name", "in", [...names])
+        .execute();
     },
   };
 }

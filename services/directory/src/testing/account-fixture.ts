@@ -59,8 +59,15 @@ export type AccountFixture = AsyncDisposable & {
   as(userId: string, deviceId: string): Pick<Person, "account" | "contact" | "conversation">;
   /** Signs somebody up. */
   person(username: string, displayName?: string): Promise<Person>;
-  /** Stops the process and starts another one on the same file, which `meanwhile` may use in between. */
-  restart(meanwhile?: (databasePath: string) => Promise<void>): Promise<void>;
+  readonly databasePath: string;
+  /**
+   * Stops the process and starts another one on the same file, which `meanwhile` may use in between. What is
+   * given in `changes` is configured from then on.
+   */
+  restart(
+    meanwhile?: (databasePath: string) => Promise<void>,
+    changes?: Partial<DirectoryConfig>,
+  ): Promise<void>;
 };
 
 export type AccountFixtureOptions = { readonly config?: Partial<DirectoryConfig> };
@@ -76,7 +83,7 @@ export async function createAccountFixture(
   const transportOf = (routes: Routes, asCaller: Caller): Transport =>
     createInProcessTransport({ routes, interceptors: standardInterceptors(telemetry), asCaller });
   const internal: Caller = { kind: "internal", service: "test" };
-  const config: DirectoryConfig = {
+  let config: DirectoryConfig = {
     ...toDirectoryConfig({ PARLEY_DATA_DIRECTORY: directory, workingDirectory: directory }),
     // The cheapest that argon2 does: what hashing costs is tested where it is made.
     passwordHashing: {
@@ -141,8 +148,10 @@ export async function createAccountFixture(
       const { userId } = user;
       return { user, userId, username, deviceId, tokens, ...as(userId, deviceId) };
     },
-    async restart(meanwhile) {
+    databasePath: config.databasePath,
+    async restart(meanwhile, changes = {}) {
       await service[Symbol.asyncDispose]();
+      config = { ...config, ...changes };
       await meanwhile?.(config.databasePath);
       service = await boot();
     },
