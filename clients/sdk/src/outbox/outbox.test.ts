@@ -89,6 +89,17 @@ describe("the outbox", () => {
     assert.deepEqual(texts(world.server, world.chat.id), ["one", "two", "three"]);
   });
 
+  for (const transport of ["connect", "long-poll", "short-poll"] as const) {
+    it(`sends in the next session what went into one that the server had forgotten (${transport})`, async () => {
+      await using world = await createChat({ transport });
+      // As after a restart of the server, which the client has not noticed yet.
+      world.server.sessions.sessions.clear();
+      const handles = ["one", "two"].map((text) => world.chat.send(text));
+      await Promise.all(handles.map((handle) => handle.result));
+      assert.deepEqual(texts(world.server, world.chat.id), ["one", "two"]);
+    });
+  }
+
   it("survives a restart, and goes on with the same ids", async () => {
     const storage = createKeptStorage();
     await using world = await createChat({ storage });

@@ -3,7 +3,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { type ClientFrame, ClientFrameSchema } from "@parley/gen/parley/realtime/v1/frame_pb";
 import type { SubmitResponse } from "@parley/gen/parley/realtime/v1/realtime_service_pb";
-import { type ParleyError, toParleyError } from "../errors.ts";
+import { clientError, type ParleyError, toParleyError } from "../errors.ts";
 import type { RoadHandlers } from "./road.ts";
 
 /** What the contract takes in one call. */
@@ -20,6 +20,10 @@ export type SubmitQueue = {
   /** Closes, and tells the server that the session is over; does nothing while no session is known. */
   end(timeoutMs: number): Promise<void>;
 };
+
+function sessionLost(cause: ParleyError): ParleyError {
+  return clientError(Code.Unavailable, "NETWORK", "The server has ended the session.", cause);
+}
 
 export function createSubmitQueue(options: {
   readonly submit: (
@@ -60,13 +64,14 @@ export function createSubmitQueue(options: {
       } catch (caught) {
         if (closed) return;
         const error = toParleyError(caught);
+        const lost = error.code === Code.NotFound || error.code === Code.Unauthenticated;
+        // That there is no session says nothing against what the frames ask for: they go into the next one.
+        const unanswered = lost ? sessionLost(error) : error;
         handlers.onUnanswered(
           frames.map((frame) => frame.requestId),
-          error,
+          unanswered,
         );
-        if (error.code === Code.NotFound || error.code === Code.Unauthenticated) {
-          return options.onSessionLost(error);
-        }
+        if (lost) return options.onSessionLost(error);
       }
     }
     busy = false;
