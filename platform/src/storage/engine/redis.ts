@@ -74,7 +74,7 @@ const RECONNECT_INITIAL_MS = 50;
 const RECONNECT_MAX_MS = 2000;
 
 /**
- * Connects, and resolves once connected or after CONNECT_TIMEOUT_MS: a server that is down does not keep a
+ * Connects, and resolves after the first attempt, whatever came of it: a server that is down does not keep a
  * service from starting. The connection is made again whenever it is lost. Throws SettingError for
  * certificates that cannot be read.
  */
@@ -87,14 +87,18 @@ export async function openRedis(
     ? createCluster(config.addresses, settings)
     : createServer(config.addresses, settings);
   const connection = createConnection(driver, config, options, settings);
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, CONNECT_TIMEOUT_MS);
-    driver.once("ready", () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
+  await firstAttempt(driver);
   return connection;
+}
+
+async function firstAttempt(driver: Redis | Cluster): Promise<void> {
+  const ended = Promise.withResolvers<void>();
+  const end = () => ended.resolve();
+  const timer = setTimeout(end, CONNECT_TIMEOUT_MS);
+  for (const event of ["ready", "error", "close"]) driver.once(event, end);
+  await ended.promise;
+  clearTimeout(timer);
+  for (const event of ["ready", "error", "close"]) driver.off(event, end);
 }
 
 function createConnection(

@@ -3,14 +3,25 @@
 -- ARGV  1 life of the key in ms  2… session, person
 -- Reply session and former person of each that was another person's
 
+-- So many arguments go through unpack at once.
+local PAGE = 1000
+
 local before = {}
-for at = 2, #ARGV, 2 do
-  local user = redis.call('HGET', KEYS[1], ARGV[at])
-  if user ~= ARGV[at + 1] then
-    redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1])
-    if user then
-      before[#before + 1] = ARGV[at]
-      before[#before + 1] = user
+for first = 2, #ARGV, 2 * PAGE do
+  local last = math.min(first + 2 * PAGE - 1, #ARGV)
+  local sessions = {}
+  for at = first, last, 2 do
+    sessions[#sessions + 1] = ARGV[at]
+  end
+  local users = redis.call('HMGET', KEYS[1], unpack(sessions))
+  for index, user in ipairs(users) do
+    local session, now = sessions[index], ARGV[first + 2 * index - 1]
+    if user ~= now then
+      redis.call('HSET', KEYS[1], session, now)
+      if user then
+        before[#before + 1] = session
+        before[#before + 1] = user
+      end
     end
   end
 end

@@ -5,7 +5,7 @@
 -- Reply {sessions that are new, those left out, changes, counts}
 
 local add, gateway, address, interval = ARGV[OWN] == 'add', ARGV[8], ARGV[9], tonumber(ARGV[10])
-local fresh, left_out = {}, {}
+local fresh, left_out, deadlines = {}, {}, {}
 
 for index = 0, #KEYS - FIRST_PERSON do
   local at = 11 + index * 4
@@ -33,8 +33,12 @@ for index = 0, #KEYS - FIRST_PERSON do
     local newest = math.max(heard, math.min(tonumber(found[2] or 0), now))
     local value = text(deadline) .. '\n' .. registered_by .. '\n' .. gateway .. '\n' .. address
     redis.call('HSET', person, session, value, '', text(newest))
-    redis.call('PEXPIRE', person, KEY_LIFE_MS)
-    redis.call('ZADD', EXPIRY, text(deadline), user .. '\n' .. session)
+    -- Once a minute is enough for a key that lives for several.
+    if not known or math.floor(newest / 60000) ~= math.floor(found[2] / 60000) then
+      redis.call('PEXPIRE', person, KEY_LIFE_MS)
+    end
+    deadlines[#deadlines + 1] = text(deadline)
+    deadlines[#deadlines + 1] = user .. '\n' .. session
     if not found[2] then
       redis.call('ZADD', SEEN, text(now + interval), user)
       redis.call('SREM', GONE, user)
@@ -45,6 +49,10 @@ for index = 0, #KEYS - FIRST_PERSON do
   end
 end
 
+-- In pages: so many arguments go through unpack at once.
+for first = 1, #deadlines, 2000 do
+  redis.call('ZADD', EXPIRY, unpack(deadlines, first, math.min(first + 1999, #deadlines)))
+end
 for _, key in ipairs({STATE, EXPIRY, SEEN}) do
   redis.call('PEXPIRE', key, KEY_LIFE_MS)
 end
