@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
-import { createClient } from "@connectrpc/connect";
+import { createClient, type Transport } from "@connectrpc/connect";
 import {
   type DeliverBatchesRequest,
   DeliverBatchesRequestSchema,
@@ -9,6 +9,8 @@ import {
 } from "@parley/gen/parley/internal/gateway/v1/delivery_service_pb";
 import { createAsyncQueue } from "@parley/platform/async/queue";
 import { unavailable } from "@parley/platform/errors";
+import { createGrpcHost } from "@parley/platform/rpc/grpc-host";
+import { createGrpcTransport } from "@parley/platform/rpc/grpc-transport";
 import { createInProcessTransport } from "@parley/platform/rpc/in-process-host";
 import { standardInterceptors } from "@parley/platform/rpc/interceptors/standard";
 import { silentTelemetry } from "@parley/platform/telemetry/telemetry";
@@ -19,13 +21,34 @@ import { SESSIONS_AT_ONCE_MAX } from "./deliver-batches-missed.ts";
 const payload = new Uint8Array([1]);
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
+const interceptors = standardInterceptors(silentTelemetry());
+
+function inProcess({ gateway }: TestGateway): Transport {
+  const asCaller = { kind: "internal", service: "fanout" } as const;
+  return createInProcessTransport({ routes: gateway.routes, interceptors, asCaller });
+}
+
+/** The gateway's way in for fan-out when it is a process of its own. */
+async function overNetwork({ gateway }: TestGateway) {
+  const serviceToken = "service-token";
+  await using resources = new AsyncDisposableStack();
+  const address = { host: "127.0.0.1", port: 0 };
+  const { routes } = gateway;
+  const host = resources.use(await createGrpcHost({ routes, interceptors, address, serviceToken }));
+  const transport = resources.use(
+    createGrpcTransport({
+      addresses: [`127.0.0.1:${host.address.port}`],
+      serviceToken,
+      serviceName: "fanout",
+      defaultTimeoutMs: 5000,
+    }),
+  );
+  const owned = resources.move();
+  return { transport, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
 /** A stream of a fan-out beside the test gateway's own. */
-function openStream({ gateway }: TestGateway) {
-  const transport = createInProcessTransport({
-    routes: gateway.routes,
-    interceptors: standardInterceptors(silentTelemetry()),
-    asCaller: { kind: "internal", service: "fanout" },
-  });
+function openStream(test: TestGateway, transport: Transport = inProcess(test)) {
   const batches = createAsyncQueue<DeliverBatchesRequest>({ max: 100 });
   const abort = new AbortController();
   const { signal } = abort;
@@ -131,6 +154,25 @@ describe("what passed sessions by", () => {
     for (let at = 0; at < 10; at++) await turn();
     assert.equal(test.services.calls.get("ListInboxHeads"), asked);
     assert.equal(first.messages.length + second.messages.length, 0);
+  });
+
+  it("is told apart over a network, where a reset looks like an end at first", async () => {
+    await using test = await startTestGateway();
+    const { sockets } = await twoWhoMissed(test);
+    await using first = sockets.ana;
+    await using second = sockets.ben;
+    await using network = await overNetwork(test);
+    const ended = openStream(test, network.transport);
+    await ended.send({});
+    const asked = test.services.calls.get("ListInboxHeads");
+    await ended.end();
+    for (let at = 0; at < 10; at++) await turn();
+    assert.equal(test.services.calls.get("ListInboxHeads"), asked);
+    const broken = openStream(test, network.transport);
+    await broken.send({});
+    await broken.break();
+    await first.until(() => first.messages.length === 1);
+    await second.until(() => second.messages.length === 1);
   });
 
   it("is read for some at a time, and what comes meanwhile takes its place behind it", async () => {

@@ -1,4 +1,5 @@
 /** `DeliveryService.DeliverBatches`: events from fan-out into the queues of sessions. */
+import type { HandlerContext } from "@connectrpc/connect";
 import type {
   DeliverBatchesRequest,
   Delivery,
@@ -21,7 +22,10 @@ export type DeliverBatchesDependencies = {
 
 export function createDeliverBatches(dependencies: DeliverBatchesDependencies) {
   const { missed } = dependencies;
-  return async function* (requests: AsyncIterable<DeliverBatchesRequest>) {
+  return async function* (
+    requests: AsyncIterable<DeliverBatchesRequest>,
+    { signal }: Pick<HandlerContext, "signal">,
+  ) {
     let expected = 1n;
     let complete = false;
     try {
@@ -38,12 +42,22 @@ export function createDeliverBatches(dependencies: DeliverBatchesDependencies) {
         for (const delivery of deliveries) deliver(delivery, absent, dependencies);
         yield { batchNumber, absentUserIds: [...absent] };
       }
-      complete = true;
+      complete = !(await isReset(signal));
     } finally {
       // Fan-out ends a stream only when it owes nobody anything. What it owed else may have died with it.
       if (!complete) missed.everybody();
     }
   };
+}
+
+/** Over HTTP/2 a stream that was reset looks ended, until its host hears of the reset in one of the next turns. */
+const RESET_TURNS_MAX = 10;
+
+async function isReset(signal: AbortSignal): Promise<boolean> {
+  for (let turn = 0; turn < RESET_TURNS_MAX && !signal.aborted; turn++) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return signal.aborted;
 }
 
 function deliver(
