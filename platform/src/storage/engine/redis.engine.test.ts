@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Redis } from "ioredis";
 import { createDeferred } from "../../async/deferred.ts";
+import { sleep } from "../../async/sleep.ts";
 import { reasonOf, retryAfterMsOf } from "../../errors.ts";
 import { openRedis, type RedisConnection } from "./redis.ts";
 import { RedisReplyError } from "./redis-errors.ts";
@@ -25,7 +26,7 @@ async function untilAnswered(connection: RedisConnection): Promise<void> {
       await connection.run([["ping"]]);
       return;
     } catch {
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await sleep(20);
     }
   }
 }
@@ -162,7 +163,7 @@ for (const cluster of [false, true]) {
       admin.disconnect();
       await once(admin, "end");
     }
-    while (restored.size < tags.length) await new Promise((resolve) => setTimeout(resolve, 20));
+    while (restored.size < tags.length) await sleep(20);
     await untilAnswered(connection);
     for (const tag of tags) await hear(`{${tag}}:y`, "3");
     assert.deepEqual(messages, []);
@@ -208,6 +209,6 @@ test("a cluster: one call reaches every node, and a slot that moves is followed"
   );
   await restored.promise;
   await connection.run([["spublish", "{p7}:x", "moved"]]);
-  while (heard.length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  while (heard.length === 0) await sleep(20);
   assert.deepEqual(heard, ["{p7}:x moved"]);
 });

@@ -6,6 +6,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { sleep } from "../../../async/sleep.ts";
 import type { RedisAddress } from "../redis-config.ts";
 
 export type OwnRedis = AsyncDisposable & {
@@ -74,9 +75,20 @@ export async function startRedisCluster(): Promise<OwnCluster> {
   };
   const hosts = nodes.map(({ address: { host, port } }) => `${host}:${port}`);
   await manage("create", ...hosts, "--cluster-yes");
+  // Each node learns of the others by itself.
+  for (const { address } of nodes) await untilClusterIsUp(address);
   const addresses = nodes.map(({ address }) => address);
   const owned = starting.move();
   return { nodes, addresses, manage, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+async function untilClusterIsUp({ host, port }: RedisAddress): Promise<void> {
+  for (;;) {
+    const words = ["-h", host, "-p", String(port), "cluster", "info"];
+    const { stdout } = await promisify(execFile)("redis-cli", words);
+    if (stdout.includes("cluster_state:ok") && stdout.includes("cluster_known_nodes:3")) return;
+    await sleep(20);
+  }
 }
 
 /** Free, and so is the port that a cluster's nodes talk on, 10,000 above it. */
