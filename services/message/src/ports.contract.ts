@@ -109,8 +109,21 @@ function plain(found: readonly StoredRow[]): StoredRow[] {
   return found.map((each) => ({ ...each, event: new Uint8Array(each.event) }));
 }
 
+/** In what adapters may differ. */
+export type StoreTraits = {
+  /**
+   * Old dedupe entries go by themselves, each when its time is over; `purgeDedupe` has nothing to do. When that
+   * time is over is for the adapter's own tests: here the entries' times are long past, and none may go.
+   */
+  readonly dedupeExpires?: boolean;
+};
+
 /** Registers the suite. */
-export function messageStoreContract(name: string, createMedium: () => Promise<StoreMedium>): void {
+export function messageStoreContract(
+  name: string,
+  createMedium: () => Promise<StoreMedium>,
+  { dedupeExpires = false }: StoreTraits = {},
+): void {
   const withStore = (test: (store: MessageStore, medium: StoreMedium) => Promise<void>) =>
     async function run() {
       await using medium = await createMedium();
@@ -433,6 +446,11 @@ export function messageStoreContract(name: string, createMedium: () => Promise<S
       const left = async () => (await store.findDedupe(queries)).filter((found) => found).length;
       assert.equal(await store.purgeDedupe(TIME_MS, 1000), false, "nothing is old yet");
       assert.equal(await left(), 50);
+      if (dedupeExpires) {
+        assert.equal(await store.purgeDedupe(TIME_MS + 5000, 10), false);
+        assert.equal(await left(), 50);
+        return;
+      }
       assert.equal(await store.purgeDedupe(TIME_MS + 5000, 10), true);
       const after = await left();
       assert.ok(after < 50 && after >= 30, `${after} are left after a step of 10`);
