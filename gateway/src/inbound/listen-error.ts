@@ -17,7 +17,7 @@ export function explainListenError(
     case "EADDRINUSE":
       return unusable(
         PORT,
-        `${PORT} is ${port}, and another program listens there${where}, perhaps another Parley server: stop that one, or set another port. \`parley doctor\` says whether it is Parley; \`ss -ltnp 'sport = :${port}'\` says which process.`,
+        `${PORT} is ${port}, and another program listens there${where}, perhaps another Parley server: stop that one, or set another port. \`parley doctor\` says whether it is Parley; \`ss -ltnp 'sport = :${port}'\` says which program.`,
       );
     case "EACCES":
       return unusable(
