@@ -72,7 +72,9 @@ class LogAppender implements Appender {
     const record = this.#toRecord(item, span);
     if (record instanceof Error) return Promise.reject(record);
     if (record.kind === "change") return this.#submit(record, span);
-    const { conversations } = this.#dependencies;
+    const { conversations, waiters } = this.#dependencies;
+    // Whoever applies the partition decides; a look into the store from here would only cost time.
+    if (!waiters.isOpen(this.#partitionOf(record))) return this.#submit(record, span);
     const state = conversations.peek(record.conversationId);
     // What is in memory needs no wait: the common case stays one turn of the event loop.
     if (state !== undefined && refuseMessage(state, record.message) === undefined) {
@@ -118,7 +120,7 @@ class LogAppender implements Appender {
     const { store, waiters, metrics } = this.#dependencies;
     // It would be safe in the log, and not be applied before its caller gives up.
     if (store.full) throw notWritable();
-    const partition = partitionOf(record.conversationId, this.#partitionCount);
+    const partition = this.#partitionOf(record);
     metrics.appended.inc({ kind: record.kind });
     const outcome = await waiters.wait(partition, () => this.#write(partition, record, span));
     if (outcome.kind === "accepted") {
@@ -133,6 +135,10 @@ class LogAppender implements Appender {
       throw unavailable("OUTCOME_UNKNOWN", "What became of the record cannot be said; repeat it.");
     }
     throw internal(new Error("a record that was encoded here was parked"));
+  }
+
+  #partitionOf({ conversationId }: ApplicableRecord): number {
+    return partitionOf(conversationId, this.#partitionCount);
   }
 
   #write(

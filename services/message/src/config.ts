@@ -19,11 +19,15 @@ export type MessageEnvironment = {
   readonly cacheBytesMax?: string | undefined;
   /** PARLEY_MESSAGE_CACHE_CONVERSATIONS_MAX */
   readonly cacheConversationsMax?: string | undefined;
+  /** PARLEY_MESSAGE_ADVERTISED_ADDRESS */
+  readonly advertisedAddress?: string | undefined;
   /** What a relative path starts from. */
   readonly workingDirectory: string;
 };
 
 export type MessageConfig = {
+  /** `host:port` at which other services reach this instance; undefined where all are in one process. */
+  readonly advertisedAddress: string | undefined;
   /** Directory of the embedded store alone. */
   readonly storeDirectory: string;
   /** The largest payload of a message, in bytes. */
@@ -54,6 +58,7 @@ export function readEnvironment(env: Env): MessageEnvironment {
     dedupeWindow: env.PARLEY_MESSAGE_DEDUPE_WINDOW,
     cacheBytesMax: env.PARLEY_MESSAGE_CACHE_BYTES_MAX,
     cacheConversationsMax: env.PARLEY_MESSAGE_CACHE_CONVERSATIONS_MAX,
+    advertisedAddress: env.PARLEY_MESSAGE_ADVERTISED_ADDRESS,
     workingDirectory: process.cwd(),
   };
 }
@@ -72,6 +77,7 @@ export function toMessageConfig(environment: MessageEnvironment): MessageConfig 
     max: 365 * DAY_MS,
   });
   return {
+    advertisedAddress: environment.advertisedAddress?.trim() || undefined,
     storeDirectory: join(data, "message"),
     payloadBytesMax: parseBytes("PARLEY_MESSAGE_PAYLOAD_BYTES_MAX", payloadBytesMax, {
       default: 64 * KIB,

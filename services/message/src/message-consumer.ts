@@ -22,6 +22,7 @@ import { RULES, type Rules } from "./domain/rules.ts";
 import type { MessageMetrics } from "./metrics.ts";
 import { orAborted } from "./or-aborted.ts";
 import type { OutcomeWaiters } from "./outcome-waiters.ts";
+import type { PartitionAnnouncer } from "./partition-announcer.ts";
 import type { MessageStore } from "./ports.ts";
 
 export const MESSAGES_TOPIC = "messages";
@@ -37,6 +38,8 @@ export type MessageConsumerDependencies = {
   readonly telemetry: Pick<Telemetry, "log" | "tracer">;
   readonly clock: Clock;
   readonly health?: Health | undefined;
+  /** Told which partitions are applied here; nobody where there is one instance only. */
+  readonly announcer?: Pick<PartitionAnnouncer, "taken" | "released"> | undefined;
   /** Default: the rules of this version. */
   readonly rules?: Rules;
 };
@@ -122,6 +125,7 @@ class Consumer implements MessageConsumer {
     const held = beginPartition(partition, range, checkpoint);
     this.#partitions.set(partition, held);
     waiters.open(partition);
+    this.#dependencies.announcer?.taken(partition);
     return held.nextOffset;
   }
 
@@ -138,6 +142,7 @@ class Consumer implements MessageConsumer {
     this.#partitions.delete(partition);
     cache.dropPartition(partition);
     waiters.close(partition, reason);
+    this.#dependencies.announcer?.released(partition);
     health?.remove(componentOf(partition));
   }
 

@@ -66,7 +66,7 @@ describe("outcome waiters", () => {
     appended.resolve({ partition: 0, offset: 2, appendTimeMs: 0 });
     await assert.rejects(waiting, reason("OUTCOME_UNKNOWN"));
     await assert.rejects(appending, reason("OUTCOME_UNKNOWN"));
-    await assert.rejects(waiters.wait(0, at(3)), reason("PARTITION_NOT_HERE"));
+    await assert.rejects(waiters.wait(0, at(3)), reason("NOT_OWNER"));
     assert.equal(waiters.isOpen(0), false);
     assert.equal(waiters.size, 0);
   });

@@ -101,7 +101,7 @@ class Waiters implements OutcomeWaiters {
     this.#size++;
     line.appending++;
     return new Promise((resolve, reject) => {
-      const expireTimeMs = this.#options.clock.nowMs() + this.#options.timeoutMs;
+      const expireTimeMs = this.#options.clock.monotoneMs() + this.#options.timeoutMs;
       const waiter: Waiter = {
         expireTimeMs,
         resolve: (outcome) => {
@@ -144,7 +144,7 @@ class Waiters implements OutcomeWaiters {
   }
 
   sweep(): void {
-    const nowMs = this.#options.clock.nowMs();
+    const nowMs = this.#options.clock.monotoneMs();
     for (const { waiters } of this.#lines.values()) {
       for (const [offset, waiter] of waiters) {
         if (waiter.expireTimeMs > nowMs) break;
@@ -196,5 +196,5 @@ function unknownOutcome(description: string): Error {
 
 function notHere(): Error {
   const text = "Another instance applies this conversation at the moment.";
-  return unavailable("PARTITION_NOT_HERE", text, { retryAfterMs: 100 });
+  return unavailable("NOT_OWNER", text, { retryAfterMs: 100 });
 }

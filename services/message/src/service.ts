@@ -1,6 +1,7 @@
 /** The message service: wiring by hand. */
 import { createClient, type Transport } from "@connectrpc/connect";
 import { FanoutService } from "@parley/gen/parley/internal/fanout/v1/fanout_service_pb";
+import { PartitionRouteService } from "@parley/gen/parley/internal/presence/v1/partition_route_service_pb";
 import { sleep } from "@parley/platform/async/sleep";
 import { systemClock, type TimerClock } from "@parley/platform/clock";
 import type { Health } from "@parley/platform/health";
@@ -20,6 +21,7 @@ import { checkIdentity } from "./log-check.ts";
 import { type MessageConsumer, startMessageConsumer } from "./message-consumer.ts";
 import { createMessageMetrics } from "./metrics.ts";
 import { createOutcomeWaiters } from "./outcome-waiters.ts";
+import { createPartitionAnnouncer, type PartitionAnnouncer } from "./partition-announcer.ts";
 import type { MessageStore } from "./ports.ts";
 import { createReceiptSettings } from "./receipt-settings.ts";
 
@@ -29,7 +31,12 @@ export type MessageServiceDependencies = {
   readonly log: Log;
   /** Told which partitions stand still, and why. */
   readonly health?: Health;
-  readonly transports: { readonly fanout: Transport; readonly directory: Transport };
+  readonly transports: {
+    readonly fanout: Transport;
+    readonly directory: Transport;
+    /** Where other instances look for this one; not called without `advertisedAddress`. */
+    readonly presence: Transport;
+  };
 };
 
 export type MessageService = AsyncDisposable & {
@@ -129,10 +136,12 @@ export async function createMessageService(
     routes,
     async start() {
       await checkIdentity(store, log.identity);
-      const parts = { log, store, cache, waiters, dispatcher, metrics, telemetry, clock, health };
+      const announcer = owned.use(announce(config, dependencies));
+      const shared = { clock, log: telemetry.log };
+      const stores = { log, store, cache, waiters, dispatcher };
+      const parts = { ...stores, metrics, telemetry, clock, health, announcer };
       consumer = await startMessageConsumer(parts);
       await waitForCatchUp(consumer, { health, log: telemetry.log });
-      const shared = { clock, log: telemetry.log };
       const saving = { ...shared, name: "checkpoints", intervalMs: CHECKPOINT_INTERVAL_MS };
       owned.use(repeat(saving, () => consumer?.saveCheckpoints()));
       const sweeping = { ...shared, name: "late appends", intervalMs: SWEEP_INTERVAL_MS };
@@ -149,6 +158,17 @@ export async function createMessageService(
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Who else has to know which partitions are applied here; nobody where there is one instance. */
+function announce(
+  { advertisedAddress: address }: MessageConfig,
+  { transports, log: { identity }, telemetry, clock = systemClock }: MessageServiceDependencies,
+): PartitionAnnouncer | undefined {
+  if (address === undefined) return undefined;
+  const routes = createClient(PartitionRouteService, transports.presence);
+  const { partitionCount } = identity;
+  return createPartitionAnnouncer({ routes, address, partitionCount, clock, log: telemetry.log });
 }
 
 function openStore(

@@ -131,6 +131,8 @@ export function createTestDirectory(hiding: ReadonlySet<string>): Transport {
 }
 
 export type MessageWorldOptions = {
+  /** Where partitions are announced, with `config.advertisedAddress`. */
+  readonly presence?: Transport;
   /** Kept when the world ends, to open it again; default a new one that is removed. */
   readonly directory?: string;
   readonly config?: Partial<MessageConfig>;
@@ -173,7 +175,11 @@ export async function openMessageWorld(options: MessageWorldOptions = {}) {
         telemetry,
         log,
         health,
-        transports: { fanout: fanout.transport, directory: createTestDirectory(hiding) },
+        transports: {
+          fanout: fanout.transport,
+          directory: createTestDirectory(hiding),
+          presence: options.presence ?? createInProcessTransport({ routes: [], interceptors: [] }),
+        },
       },
     ),
   );
