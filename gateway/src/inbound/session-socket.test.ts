@@ -116,7 +116,9 @@ describe("a WebSocket of a client that breaks the protocol", () => {
     await closed;
   });
 
-  it("is told to come back when its session cannot be opened in time", async () => {
+  it("is told to come back when its session cannot be opened in time", {
+    timeout: 5000,
+  }, async () => {
     const clock = createManualClock(Date.now());
     await using test = await startTestGateway({ clock });
     const { token: accessToken } = await test.person({ expireTimeMs: clock.nowMs() + 3_600_000 });

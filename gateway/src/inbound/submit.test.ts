@@ -119,6 +119,21 @@ describe("Submit", () => {
     await assert.rejects(client.submit({ sessionId, frames: again }), notFound);
   });
 
+  it("leaves nothing to be fetched of a session that was closed", async () => {
+    await using test = await startTestGateway();
+    const { ana, client, sessionId, conversationId } = await start(test);
+    const [session] = test.gateway.sessions.all();
+    const payload = new Uint8Array([1]);
+    test.services.chat.append({ conversationId, senderUserId: ana.userId, payload });
+    await test.acknowledged();
+    assert.ok((session?.outlet.waitingFrames ?? 0) > 0);
+    const frames = [{ requestId: 1n, frame: { case: "close" as const, value: {} } }];
+    assert.equal((await client.submit({ sessionId, frames })).frames.length, 1);
+    await assert.rejects(client.poll({ sessionId }), (error) => {
+      return reasonOf(error) === "SESSION_NOT_FOUND";
+    });
+  });
+
   it("takes 64 frames and not one more", async () => {
     await using test = await startTestGateway();
     const { client, sessionId } = await start(test);

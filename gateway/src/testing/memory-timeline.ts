@@ -1,7 +1,9 @@
 /** `TimelineService.ReadRanges` over an in-memory chat, bounded as the contract has it. */
-import type {
-  ReadRangesRequest,
-  TimelineRange,
+import { toBinary } from "@bufbuild/protobuf";
+import {
+  type ReadRangesRequest,
+  ReadRangesRequestSchema,
+  type TimelineRange,
 } from "@parley/gen/parley/internal/message/v1/timeline_service_pb";
 import type { ChatEntry, MemoryChat } from "./memory-chat.ts";
 
@@ -10,7 +12,10 @@ const READ_BYTES_MAX = 1024 * 1024;
 
 type Room = { entries: number; bytes: number; empty: boolean };
 
-export function readRanges(chat: MemoryChat, { userId, ranges, entriesMax }: ReadRangesRequest) {
+export function readRanges(chat: MemoryChat, request: ReadRangesRequest) {
+  const { userId, ranges, entriesMax } = request;
+  // Throws what another process could not be asked.
+  toBinary(ReadRangesRequestSchema, request);
   const room = { entries: entriesMax || ENTRIES_DEFAULT, bytes: READ_BYTES_MAX, empty: true };
   const slices: ReturnType<typeof readRange>[] = [];
   for (const range of ranges) {
