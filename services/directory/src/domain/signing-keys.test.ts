@@ -98,6 +98,18 @@ class Deployment {
   }
 }
 
+test("a process that has just read the keys makes the same tokens as one that makes a key meanwhile", () => {
+  const deployment = new Deployment(2, policy);
+  deployment.sign(0, 0);
+  deployment.nowMs = DAY_MS - 30_000;
+  deployment.sign(1, deployment.nowMs);
+  deployment.nowMs = DAY_MS;
+  const key = deployment.sign(0, DAY_MS);
+  assert.equal(deployment.stored.size, 2);
+  deployment.nowMs += 20_000;
+  assert.equal(deployment.sign(1, DAY_MS), key);
+});
+
 test("a token verifies until it expires, and any process makes the same one, whatever happens when", () => {
   const step = fc.record({
     waitMs: fc.oneof(fc.nat(10_000), fc.nat(2 * HOUR_MS), fc.nat(2 * DAY_MS)),
