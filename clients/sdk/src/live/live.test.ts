@@ -2,9 +2,12 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { PresenceStatus } from "@parley/gen/parley/presence/v1/presence_pb";
+import { createDeferred } from "../async/deferred.ts";
 import { createMemoryStorage } from "../storage/memory-storage.ts";
+import { createTimelineStore } from "../sync/timeline-store.ts";
 import { connectPerson, nextEvent, quickTiming } from "../testing/people.ts";
 import { startTestServer, type TestServer } from "../testing/test-server.ts";
+import { createReceipts } from "./receipts.ts";
 import { createTyping } from "./typing.ts";
 
 const ofConversation = (server: TestServer, id: string) =>
@@ -51,6 +54,36 @@ describe("receipts", () => {
     await chat.send("two").result;
     await receiptSeen(server, ({ deliveredSeq }) => deliveredSeq === 3n);
     assert.equal(ofConversation(server, chat.id).length, before + 1);
+  });
+
+  it("of entries that are gone confirm nothing of those that took their places", async () => {
+    const { write } = createMemoryStorage();
+    const store = createTimelineStore({ storage: { write }, onFailure: assert.ifError });
+    const sent: bigint[] = [];
+    const answers = [createDeferred<void>(), createDeferred<void>()];
+    const second = createDeferred<void>();
+    const receipts = createReceipts({
+      store,
+      update: ({ deliveredSeq }) => {
+        if (sent.push(deliveredSeq) === 2) second.resolve();
+        return answers[sent.length - 1]?.promise ?? Promise.resolve();
+      },
+      isOnline: () => true,
+      intervalMs: 0,
+      now: Date.now,
+    });
+    const position = { messageId: 0n, holes: [] };
+    store.put("c", { ...position, position: 9n }, []);
+    receipts.delivered("c");
+    while (sent.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    store.rewind("c", { ...position, position: 5n });
+    receipts.onReplaced("c");
+    store.put("c", { ...position, position: 6n }, []);
+    answers[0]?.resolve();
+    await second.promise;
+    assert.deepEqual(sent, [9n, 6n]);
+    receipts.close();
+    answers[1]?.resolve();
   });
 
   it("that were never confirmed are sent again after a restart", async () => {

@@ -37,6 +37,8 @@ async function createSubject(server: Message[]) {
     server,
     /** Called before each answer of the server. */
     beforeAnswer: async () => {},
+    /** Called when an answer is made, before it arrives. */
+    afterAnswer: async () => {},
   };
   const subject = Object.assign(remote, {
     storage,
@@ -53,6 +55,7 @@ async function createSubject(server: Message[]) {
           ? remote.server.filter(({ seq }) => fromSeq === 0n || seq < fromSeq).reverse()
           : remote.server.filter(({ seq }) => seq > fromSeq);
         const messages = rest.slice(0, pageSize);
+        await remote.afterAnswer();
         return create(ListMessagesResponseSchema, { messages, more: rest.length > pageSize });
       },
       readStored: (id) => readStored(id, { count: 500 }, { store, storage }),
@@ -143,6 +146,41 @@ describe("a conversation that the server has otherwise", () => {
     };
     assert.equal(await subject.catchUp(), true);
     assert.deepEqual(told, ["replaced", ...ids(entries(2, 41, 52))]);
+  });
+
+  it("reads what was accepted of this device after the page was read", async () => {
+    using subject = await createSubject([...entries(1, 1, 40), ...entries(2, 41, 43)]);
+    subject.afterAnswer = async () => {
+      subject.afterAnswer = async () => {};
+      subject.server.push(...entries(2, 44, 46));
+      subject.synchronizer.offerOwn(C, 46n, () =>
+        assert.fail("nothing is known of the entry before"),
+      );
+    };
+    assert.equal(await subject.catchUp(), true);
+    const all = ["replaced", ...ids(entries(2, 41, 46))];
+    while (subject.told.length < all.length) await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(subject.told, all);
+  });
+
+  it("is not mixed with what was being read when the session ended", async () => {
+    using subject = await createSubject([...entries(1, 1, 40), ...entries(2, 41, 60)]);
+    const { synchronizer, told } = subject;
+    const gate = createDeferred<void>();
+    const asked = createDeferred<void>();
+    subject.beforeAnswer = () => {
+      asked.resolve();
+      return gate.promise;
+    };
+    // Entry 51 is missing and asked for; the answer is of the other history.
+    for (const entry of entries(1, 52, 52)) synchronizer.offer(entry);
+    await asked.promise;
+    synchronizer.beginCatchUp();
+    gate.resolve();
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(told, []);
+    assert.equal(await subject.catchUp(), true);
+    assert.deepEqual(told, ["replaced", ...ids(entries(2, 41, 60))]);
   });
 
   it("lets the next session decide anew", async () => {

@@ -88,6 +88,21 @@ describe("what waits to be written", () => {
     ]);
   });
 
+  it("goes back as far as the farthest of several times", async () => {
+    const { store, stored } = createSubject();
+    store.put(C, at(4n), [entry(2n), entry(3n), entry(4n)]);
+    await stored();
+    store.rewind(C, at(2n));
+    store.put(C, at(10n), [entry(10n, 1)]);
+    store.rewind(C, at(10n));
+    const { timeline, entries } = await stored();
+    assert.equal(timeline.position, 10n);
+    assert.deepEqual(entries, [
+      [2, 0],
+      [10, 1],
+    ]);
+  });
+
   it("keeps the order of going back and forward when a write fails", async () => {
     const subject = createSubject();
     const { store, stored } = subject;
@@ -97,16 +112,12 @@ describe("what waits to be written", () => {
     store.rewind(C, at(4n));
     store.put(C, at(6n), [entry(5n, 1), entry(6n, 1)]);
     // While that write is under way and before it fails, the conversation goes back once more.
-    subject.during = () => {
-      store.rewind(C, at(5n));
-      store.put(C, at(6n), [entry(6n, 2)]);
-    };
+    subject.during = () => store.rewind(C, at(5n));
     const { timeline, entries } = await stored();
-    assert.equal(timeline.position, 6n);
+    assert.equal(timeline.position, 5n);
     assert.deepEqual(entries, [
       [4, 0],
       [5, 1],
-      [6, 2],
     ]);
   });
 });
