@@ -32,3 +32,12 @@ test("a value that cannot be used is refused by the variable's name", () => {
     );
   }
 });
+
+test("with a Redis, everything is there", () => {
+  const environment = readEnvironment({
+    PARLEY_REDIS_URLS: "redis://one:7000",
+    PARLEY_REDIS_PREFIX: "chat:",
+  });
+  const { redis } = toPresenceConfig(environment);
+  assert.deepEqual([redis?.addresses, redis?.prefix], [[{ host: "one", port: 7000 }], "chat:"]);
+});

@@ -1,6 +1,12 @@
 /** What the presence service can be told. */
 import { join } from "node:path";
 import { type Env, parseInteger, parsePath } from "@parley/platform/config";
+import {
+  type RedisConfig,
+  type RedisEnvironment,
+  readRedisEnvironment,
+  toRedisConfig,
+} from "@parley/platform/storage/engine/redis-config";
 
 /** The variables as a process has them. */
 export type PresenceEnvironment = {
@@ -8,6 +14,8 @@ export type PresenceEnvironment = {
   readonly dataDirectory: string | undefined;
   /** PARLEY_PRESENCE_SESSIONS_MAX */
   readonly sessionsMax: string | undefined;
+  /** PARLEY_REDIS_… */
+  readonly redis?: RedisEnvironment;
   /** What relative paths are relative to. */
   readonly workingDirectory: string;
 };
@@ -17,16 +25,20 @@ export type PresenceConfig = {
   readonly directory: string;
   /** Sessions that the registry holds at most; those beyond count as offline. */
   readonly sessionsMax: number;
+  /** Where sessions, routes and last-seen times are, for all instances; undefined keeps them in this process. */
+  readonly redis?: RedisConfig;
 };
 
 /** About 0.5 KB each: at the default the registry stays under 100 MB, and one gateway holds far fewer. */
 const SESSIONS_MAX_DEFAULT = 200_000;
 const SESSIONS_MAX_LIMIT = 5_000_000;
+const NO_REDIS = readRedisEnvironment({});
 
 export function readEnvironment(env: Env): PresenceEnvironment {
   return {
     dataDirectory: env.PARLEY_DATA_DIRECTORY,
     sessionsMax: env.PARLEY_PRESENCE_SESSIONS_MAX,
+    redis: readRedisEnvironment(env),
     workingDirectory: process.cwd(),
   };
 }
@@ -37,8 +49,11 @@ export function toPresenceConfig(environment: PresenceEnvironment): PresenceConf
     default: "data",
     base: environment.workingDirectory,
   });
+  const { redis: redisEnvironment = NO_REDIS, workingDirectory } = environment;
+  const redis = toRedisConfig(redisEnvironment, workingDirectory);
   return {
     directory: join(data, "presence"),
+    ...(redis === undefined ? {} : { redis }),
     sessionsMax: parseInteger("PARLEY_PRESENCE_SESSIONS_MAX", environment.sessionsMax, {
       default: SESSIONS_MAX_DEFAULT,
       min: 1,

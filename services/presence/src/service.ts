@@ -4,21 +4,18 @@ import { DirectoryService } from "@parley/gen/parley/internal/directory/v1/direc
 import { systemClock, type Timer, type TimerClock } from "@parley/platform/clock";
 import type { Health } from "@parley/platform/health";
 import type { Routes } from "@parley/platform/rpc/route";
-import type { Logger } from "@parley/platform/telemetry/logger";
 import type { Metrics } from "@parley/platform/telemetry/metrics";
 import type { Telemetry } from "@parley/platform/telemetry/telemetry";
 import { createRoutes } from "./api/routes.ts";
 import type { PresenceConfig } from "./config.ts";
 import { SWEEP_INTERVAL_MS } from "./domain/presence-rules.ts";
-import { createLmdbLastSeenStore } from "./embedded/lmdb-last-seen-store.ts";
-import { createMemoryPartitionRoutes } from "./embedded/memory-partition-routes.ts";
-import { createMemorySessionRegistry } from "./embedded/memory-session-registry.ts";
-import type { LastSeenStore, SessionRegistry } from "./ports.ts";
+import type { SessionRegistry } from "./ports.ts";
+import { openEmbedded, openEngine } from "./stores.ts";
 
 export type PresenceDependencies = {
   readonly telemetry: Telemetry;
   readonly clock?: TimerClock;
-  /** Told when last-seen times cannot be written. */
+  /** Told when last-seen times cannot be written, or Redis cannot be reached. */
   readonly health?: Health;
   readonly transports: { readonly directory: Transport };
 };
@@ -38,14 +35,11 @@ export async function createPresenceService(
   const { telemetry, clock = systemClock, health, transports } = dependencies;
   const { log, metrics } = telemetry;
   await using resources = new AsyncDisposableStack();
-  const lastSeen = resources.use(openLastSeen(config, { clock, log, health }));
-  const registry = resources.use(
-    createMemorySessionRegistry({
-      clock,
-      lastSeen,
-      sessionsMax: config.sessionsMax,
-      lostSessions: !(await lastSeen.isEmpty()),
-    }),
+  const parts = { clock, log, health };
+  const { registry, partitionRoutes } = resources.use(
+    config.redis === undefined
+      ? await openEmbedded(config, parts)
+      : await openEngine(config.redis, config, parts),
   );
   const refused = metrics.counter(
     "parley_presence_sessions_refused_total",
@@ -60,7 +54,7 @@ export async function createPresenceService(
   resources.use(sweeper);
   const routes = createRoutes({
     registry,
-    partitionRoutes: resources.use(createMemoryPartitionRoutes({ clock })),
+    partitionRoutes,
     directory: createClient(DirectoryService, transports.directory),
     log,
     onRefused: (count) => refused.inc(count),
@@ -74,31 +68,6 @@ export async function createPresenceService(
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
-}
-
-function openLastSeen(
-  { directory }: PresenceConfig,
-  parts: {
-    readonly clock: TimerClock;
-    readonly log: Logger;
-    readonly health: Health | undefined;
-  },
-): LastSeenStore {
-  const { clock, log, health } = parts;
-  const component = "last-seen store";
-  return createLmdbLastSeenStore({
-    directory,
-    clock,
-    onProblem(error) {
-      const text = "Last-seen times cannot be written. Is the disk full?";
-      health?.set(component, false, text);
-      log.error({ error }, `${text} They wait in memory, and are tried again.`);
-    },
-    onRecovered() {
-      health?.set(component, true);
-      log.info("Last-seen times are written again.");
-    },
-  });
 }
 
 function observeRegistry(metrics: Metrics, registry: SessionRegistry): void {
@@ -123,10 +92,21 @@ function createSweeper(
   let timer: Timer | undefined;
   let sweeping: Promise<void> = Promise.resolve();
   let stopped = false;
+  let failing = false;
+  const sweep = async () => {
+    try {
+      await registry.sweep();
+      failing = false;
+    } catch (error) {
+      // Told once: the next sweep, in a second, may fail for the same reason.
+      if (!failing) onProblem(error);
+      failing = true;
+    }
+  };
   const set = () => {
     if (stopped) return;
     timer = clock.setTimer(SWEEP_INTERVAL_MS, () => {
-      sweeping = registry.sweep().catch(onProblem);
+      sweeping = sweep();
       set();
     });
   };

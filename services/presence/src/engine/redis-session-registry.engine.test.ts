@@ -1,39 +1,37 @@
-import { createManualClock } from "@parley/platform/clock";
-import { openTestRedis } from "@parley/platform/storage/engine/testing/test-redis";
+import { after } from "node:test";
+import type { RedisConfig } from "@parley/platform/storage/engine/redis-config";
+import {
+  type OwnCluster,
+  startRedisCluster,
+} from "@parley/platform/storage/engine/testing/redis-server";
 import {
   type RegistryFixture,
   type RegistryFixtureOptions,
   runSessionRegistryContract,
 } from "../ports.contract.ts";
-import { createRedisLastSeenStore } from "./redis-last-seen-store.ts";
-import { createRedisSessionRegistry } from "./redis-session-registry.ts";
+import { openInstances } from "./testing/test-instances.ts";
 
-async function createFixture({
-  sessionsMax = 1_000_000,
-  lostSessions = false,
-}: RegistryFixtureOptions = {}): Promise<RegistryFixture> {
-  const testRedis = await openTestRedis();
-  const { connection } = testRedis;
-  const clock = createManualClock();
-  const startMs = clock.nowMs();
-  const lastSeen = createRedisLastSeenStore({ connection, clock });
-  const registry = createRedisSessionRegistry({
-    connection,
-    lastSeen,
-    sessionsMax,
-    lostSessions,
-    engineTimeMs: () => startMs + clock.monotoneMs(),
-  });
+async function createFixture(
+  options: RegistryFixtureOptions = {},
+  redis: Partial<RedisConfig> = {},
+): Promise<RegistryFixture> {
+  const rig = await openInstances({ ...options, redis, count: 1 });
+  const { registry, lastSeen } = rig.one;
   return {
     registry,
-    clock,
     lastSeen,
-    async [Symbol.asyncDispose]() {
-      await registry[Symbol.asyncDispose]();
-      await lastSeen[Symbol.asyncDispose]();
-      await testRedis[Symbol.asyncDispose]();
-    },
+    clock: rig.clock,
+    [Symbol.asyncDispose]: () => rig[Symbol.asyncDispose](),
   };
 }
 
 runSessionRegistryContract("Redis", createFixture);
+
+let starting: Promise<OwnCluster> | undefined;
+after(async () => (await starting)?.[Symbol.asyncDispose]());
+
+runSessionRegistryContract("a Redis cluster", async (options) => {
+  starting ??= startRedisCluster();
+  const { addresses } = await starting;
+  return createFixture(options, { addresses, cluster: true });
+});

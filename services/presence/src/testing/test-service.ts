@@ -15,6 +15,7 @@ import type { Caller } from "@parley/platform/rpc/caller";
 import { createInProcessTransport } from "@parley/platform/rpc/in-process-host";
 import { standardInterceptors } from "@parley/platform/rpc/interceptors/standard";
 import { defineRoute, type Routes } from "@parley/platform/rpc/route";
+import type { RedisConfig } from "@parley/platform/storage/engine/redis-config";
 import { silentTelemetry } from "@parley/platform/telemetry/telemetry";
 import { createPresenceService } from "../service.ts";
 
@@ -24,7 +25,11 @@ export const userOf = (number: number) =>
 
 /** Creates and starts it; `sessionsMax` bounds the registry. */
 export async function createTestService(
-  options: { readonly directory?: string; readonly sessionsMax?: number } = {},
+  options: {
+    readonly directory?: string;
+    readonly sessionsMax?: number;
+    readonly redis?: RedisConfig;
+  } = {},
 ) {
   const directory = options.directory ?? (await mkdtemp(join(tmpdir(), "parley-presence-")));
   const telemetry = silentTelemetry();
@@ -44,7 +49,7 @@ export async function createTestService(
     getReceiptSettings: async () => ({}),
   });
   const service = await createPresenceService(
-    { directory, sessionsMax: options.sessionsMax ?? 1000 },
+    { ...options, directory, sessionsMax: options.sessionsMax ?? 1000 },
     { telemetry, clock, transports: { directory: transportTo([directoryRoute], internal) } },
   );
   await service.start();
