@@ -64,7 +64,10 @@ export type StoreBatch = {
 
 /** How far a write has come. */
 export type StoreWrite = {
-  /** Everything in the batch can be read through this store, by everybody who reads the store. */
+  /**
+   * Everything in the batch can be read through this store, by everybody who reads the store. Where replay
+   * starts may follow a moment later, unless the batch holds nothing else.
+   */
   readonly readable: Promise<void>;
   /** The batch, and all before it, survives the loss of power. Rejects only when the store is disposed first. */
   readonly durable: Promise<void>;
@@ -90,9 +93,8 @@ export type ReadRowsQuery = {
  *
  * An adapter without transactions writes in this order, each step finished before the next begins:
  *   1. `checkpoint.endOffset`, raised, never lowered;
- *   2. per conversation (conversations side by side): dedupe entries, then rows bucket by bucket in order
- *      of `seq`, then closed windows and receipts, then head, present members and their removal as one atomic
- *      write (they share a partition);
+ *   2. per conversation (conversations side by side): dedupe entries, rows, closed windows and receipts, in any
+ *      order; then head, present members and their removal as one atomic write (they share a partition);
  *   3. parked records; then `checkpoint.replayOffset`.
  * A crash between any two of these leaves rows, entries and windows beyond the head. Applying their records
  * again writes the same bytes over them, because they are a function of the log and of the head, which has

@@ -1,5 +1,5 @@
-import type { Clock } from "@parley/platform/clock";
-import { systemClock } from "@parley/platform/clock";
+import { sleep } from "@parley/platform/async/sleep";
+import { type Clock, systemClock } from "@parley/platform/clock";
 import { reasonOf, unavailable } from "@parley/platform/errors";
 import type { LogIdentity } from "@parley/platform/log/port";
 import {
@@ -14,33 +14,18 @@ import {
 import type { CassandraConfig } from "@parley/platform/storage/engine/cassandra-config";
 import { checkCassandraSchema } from "@parley/platform/storage/engine/cassandra-migrations";
 import { RequestSlotsError } from "@parley/platform/storage/engine/request-slots";
-import type {
-  ClosedWindow,
-  ConversationState,
-  RaisedReceipt,
-  StoredReceipt,
-} from "../domain/conversation.ts";
-import type { DedupeEntry, DedupeKey } from "../domain/dedupe.ts";
-import { WINDOWS_PER_PERSON_MAX } from "../domain/window.ts";
+import type { RaisedReceipt, StoredReceipt } from "../domain/conversation.ts";
 import {
-  type Checkpoint,
   type MessageStore,
   type ReadRowsQuery,
   ROWS_PER_BUCKET,
   type StoreBatch,
-  type StoredParkedRecord,
   type StoreWrite,
 } from "../ports.ts";
 import { createReceipts, type Receipts } from "./cassandra-receipts.ts";
 import { createRowReader, type RowReader } from "./cassandra-rows.ts";
-import {
-  toCheckpoint,
-  toClosedWindow,
-  toDedupeEntry,
-  toParkedRecord,
-  toState,
-} from "./cassandra-values.ts";
-import { type CassandraWriter, createWriter, PARKED_SHELF } from "./cassandra-writer.ts";
+import { createStateReader, type StateReader } from "./cassandra-state.ts";
+import { type CassandraWriter, createWriter } from "./cassandra-writer.ts";
 import { messageSchema } from "./migrations.ts";
 
 export type CassandraMessageStoreOptions = {
@@ -99,25 +84,16 @@ export function createStoreOn(
  */
 const FULL_MS = 15_000;
 const RETRY_AFTER_MS = 2000;
+/** A request of a cluster that works takes a few ms. */
+const DISPOSE_WAIT_MS = 2000;
 const NOT_READABLE = "STORE_NOT_READABLE";
 
 const CLAIM_LOG =
   "INSERT INTO message_log (name, epoch, partition_count) VALUES ('log', ?, ?) IF NOT EXISTS";
-const SELECT_CHECKPOINT =
-  "SELECT replay_offset, end_offset FROM message_checkpoints WHERE log_partition = ?";
-const SELECT_CONVERSATION = "SELECT * FROM conversations WHERE conversation_id = ?";
-const SELECT_DEDUPE =
-  "SELECT log_offset, seq, message_id, append_time_ms FROM message_dedupe WHERE conversation_id = ? " +
-  "AND user_id = ? AND device_id = ? AND client_message_id = ? AND log_offset < ? LIMIT 1";
-const SELECT_WINDOWS =
-  "SELECT joined_seq, left_seq FROM closed_windows WHERE conversation_id = ? AND user_id = ? LIMIT ?";
-const SELECT_PARKED_FIRST = "SELECT * FROM parked_records WHERE shelf = ? LIMIT ?";
-const SELECT_PARKED_AFTER =
-  "SELECT * FROM parked_records WHERE shelf = ? AND (topic, log_partition, log_offset) > (?, ?, ?) LIMIT ?";
-
 class CassandraStore implements MessageStore {
   readonly #session: CassandraSession;
   readonly #writer: CassandraWriter;
+  readonly #reader: StateReader;
   readonly #rows: RowReader;
   readonly #receipts: Receipts;
   readonly #options: StoreOnSessionOptions;
@@ -126,6 +102,8 @@ class CassandraStore implements MessageStore {
   #failures = 0;
   #failedMs = Number.NEGATIVE_INFINITY;
   #disposed = false;
+  /** Batches and checkpoints that are being written. */
+  readonly #underWay = new Set<Promise<void>>();
 
   constructor(session: CassandraSession, options: StoreOnSessionOptions) {
     const { epochNumber = 1, rowsPerBucket = ROWS_PER_BUCKET, clock = systemClock } = options;
@@ -135,6 +113,7 @@ class CassandraStore implements MessageStore {
     const dedupeTtlSeconds = Math.ceil(options.dedupeKeptMs / 1000);
     this.#writer = createWriter(session, { epochNumber, rowsPerBucket, dedupeTtlSeconds });
     const read: CassandraSession["read"] = (...query) => this.#read(...query);
+    this.#reader = createStateReader({ read });
     this.#rows = createRowReader({ read }, rowsPerBucket);
     this.#receipts = createReceipts({ read }, this.#writer);
   }
@@ -146,50 +125,27 @@ class CassandraStore implements MessageStore {
     return { epoch: String(kept.epoch), partitionCount: Number(kept.partition_count) };
   }
 
-  async loadCheckpoint(partition: number): Promise<Checkpoint | undefined> {
-    const [row] = await this.#read(SELECT_CHECKPOINT, [partition]);
-    return row === undefined ? undefined : toCheckpoint(row);
+  loadCheckpoint(partition: number) {
+    return this.#reader.loadCheckpoint(partition);
   }
 
-  async loadConversations(
-    conversationIds: readonly string[],
-  ): Promise<ReadonlyMap<string, ConversationState>> {
-    const states = await Promise.all(
-      conversationIds.map(async (id) => toState(id, await this.#read(SELECT_CONVERSATION, [id]))),
-    );
-    const found = states.filter((state) => state !== undefined);
-    return new Map(found.map((state) => [state.conversationId, state]));
+  loadConversations(conversationIds: readonly string[]) {
+    return this.#reader.loadConversations(conversationIds);
   }
 
-  async findDedupe(
-    queries: readonly { readonly key: DedupeKey; readonly beforeOffset: number }[],
-  ): Promise<readonly (DedupeEntry | undefined)[]> {
-    return await Promise.all(
-      queries.map(async ({ key, beforeOffset }) => {
-        const { conversationId, userId, deviceId, clientMessageId } = key;
-        const params = [conversationId, userId, deviceId, clientMessageId, BigInt(beforeOffset)];
-        const [row] = await this.#read(SELECT_DEDUPE, params);
-        return row === undefined ? undefined : toDedupeEntry(key, row);
-      }),
-    );
+  findDedupe(queries: Parameters<MessageStore["findDedupe"]>[0]) {
+    return this.#reader.findDedupe(queries);
   }
 
   write(batch: StoreBatch): StoreWrite {
-    const durable = Promise.withResolvers<void>();
-    // Whoever does not ask for it does not miss its rejection.
-    durable.promise.catch(() => undefined);
-    const readable = this.#writer.write(batch).then(
-      () => {
-        this.#succeeded();
-        durable.resolve();
-      },
-      (error: unknown) => {
-        if (this.#disposed) durable.reject(error);
-        else this.#failed(batch, error);
-        throw error;
-      },
+    const { partition, conversations, parked, checkpoint } = batch;
+    const written = this.#write(batch);
+    const durable = written.then(() =>
+      this.#writer.raiseReplayOffset(partition, checkpoint.replayOffset),
     );
-    return { readable, durable: durable.promise };
+    // Records are answered as soon as they can be read; where replay starts is nobody's to wait for but the log's.
+    const onlyCheckpoint = conversations.length === 0 && parked.length === 0;
+    return { readable: onlyCheckpoint ? durable : written, durable: this.#untilDisposed(durable) };
   }
 
   /** Nothing waits in memory here, so whatever fails has used up what may wait. */
@@ -205,13 +161,8 @@ class CassandraStore implements MessageStore {
     return this.#rows.findRow(...query);
   }
 
-  async readClosedWindows(
-    conversationId: string,
-    userId: string,
-  ): Promise<readonly ClosedWindow[]> {
-    const params = [conversationId, userId, WINDOWS_PER_PERSON_MAX];
-    const rows = await this.#read(SELECT_WINDOWS, params);
-    return rows.map((row) => toClosedWindow(userId, row)).reverse();
+  readClosedWindows(conversationId: string, userId: string) {
+    return this.#reader.readClosedWindows(conversationId, userId);
   }
 
   readReceipts(conversationId: string, userIds: readonly string[]) {
@@ -227,21 +178,8 @@ class CassandraStore implements MessageStore {
     }
   }
 
-  async readParked(
-    after: Pick<StoredParkedRecord, "topic" | "partition" | "offset"> | undefined,
-    recordsMax: number,
-  ): Promise<readonly StoredParkedRecord[]> {
-    const rows =
-      after === undefined
-        ? await this.#read(SELECT_PARKED_FIRST, [PARKED_SHELF, recordsMax])
-        : await this.#read(SELECT_PARKED_AFTER, [
-            PARKED_SHELF,
-            after.topic,
-            after.partition,
-            BigInt(after.offset),
-            recordsMax,
-          ]);
-    return rows.map(toParkedRecord);
+  readParked(...query: Parameters<MessageStore["readParked"]>) {
+    return this.#reader.readParked(...query);
   }
 
   /**
@@ -252,8 +190,13 @@ class CassandraStore implements MessageStore {
     return false;
   }
 
+  /** Waits a moment for what is being written, so that the next start replays little. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true;
+    const waited = new AbortController();
+    const late = sleep(DISPOSE_WAIT_MS, waited.signal).catch(() => undefined);
+    await Promise.race([Promise.all(this.#underWay), late]);
+    waited.abort();
     await this.#session[Symbol.asyncDispose]();
   }
 
@@ -272,13 +215,39 @@ class CassandraStore implements MessageStore {
     this.#options.onRecovered?.();
   }
 
-  #failed(batch: StoreBatch, error: unknown): void {
+  #failed({ conversations, parked }: StoreBatch, error: unknown): void {
     // A checkpoint alone is not written again: appends would be refused without anything that ends it.
-    const comesAgain = batch.conversations.length > 0 || batch.parked.length > 0;
-    if (!comesAgain) return;
+    if (conversations.length === 0 && parked.length === 0) return;
     this.#failures++;
     this.#failedMs = this.#clock.monotoneMs();
     this.#options.onProblem(error, this.#failures);
+  }
+
+  async #write(batch: StoreBatch): Promise<void> {
+    try {
+      await this.#writer.write(batch);
+    } catch (error) {
+      if (!this.#disposed) this.#failed(batch, error);
+      throw error;
+    }
+    this.#succeeded();
+  }
+
+  /**
+   * What `durable` promises: it is settled by success, or when the store is disposed. A write that failed is
+   * written again, and that one's promise says so.
+   */
+  #untilDisposed(durable: Promise<void>): Promise<void> {
+    const settled = Promise.withResolvers<void>();
+    // Whoever does not ask does not miss a rejection.
+    settled.promise.catch(() => undefined);
+    const ended = durable
+      .then(settled.resolve, (error: unknown) => {
+        if (this.#disposed) settled.reject(error);
+      })
+      .finally(() => this.#underWay.delete(ended));
+    this.#underWay.add(ended);
+    return settled.promise;
   }
 }
 

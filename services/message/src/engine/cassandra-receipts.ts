@@ -27,7 +27,9 @@ export type Receipts = {
 /** A person's devices that report at the same moment. */
 const WAITING_PER_PERSON_MAX = 32;
 
-const SELECT_RECEIPTS = "SELECT * FROM receipts WHERE conversation_id = ? AND user_id IN ?";
+const SELECT_RECEIPTS =
+  "SELECT user_id, delivered_seq, delivered_time_ms, read_seq, read_time_ms FROM receipts " +
+  "WHERE conversation_id = ? AND user_id IN ?";
 
 export function createReceipts(
   session: Pick<CassandraSession, "read">,

@@ -25,8 +25,13 @@ export type WriterSettings = {
 };
 
 export type CassandraWriter = {
-  /** Resolves when everything is readable. No request of a batch that was rejected is under way any more. */
+  /**
+   * Writes everything but where replay starts. Resolves when it is readable; of a batch that was rejected no
+   * request is under way any more.
+   */
   write(batch: StoreBatch): Promise<void>;
+  /** Writes where replay starts, after the batch that allows it was written. */
+  raiseReplayOffset(partition: number, replayOffset: number): Promise<void>;
   raiseReceipt(conversationId: string, receipt: StoredReceipt): Promise<void>;
 };
 
@@ -50,45 +55,49 @@ class Writer implements CassandraWriter {
     await this.#raiseCheckpoint(RAISE_END, partition, checkpoint.endOffset);
     await all(conversations.map((write) => this.#writeConversation(write)));
     await all(parked.map((record) => this.#session.write(parkedStatement(record))));
-    await this.#raiseCheckpoint(RAISE_REPLAY, partition, checkpoint.replayOffset);
+  }
+
+  raiseReplayOffset(partition: number, replayOffset: number): Promise<void> {
+    return this.#raiseCheckpoint(RAISE_REPLAY, partition, replayOffset);
   }
 
   async raiseReceipt(conversationId: string, receipt: StoredReceipt): Promise<void> {
     await this.#session.write(...this.#receiptStatements(conversationId, receipt));
   }
 
+  /** Everything side by side that nobody looks at before the head counts it; then the head. */
   async #writeConversation(write: ConversationWrite): Promise<void> {
     const { conversationId } = write.state;
-    await all(write.dedupe.map((entry) => this.#session.write(this.#dedupeStatement(entry))));
-    await this.#writeRows(conversationId, write.rows);
     const receipts = write.receipts.flatMap((receipt) =>
       this.#receiptStatements(conversationId, receipt),
     );
     const windows = Map.groupBy(write.closedWindows, ({ userId }) => userId);
     await all([
-      this.#session.write(...receipts),
+      ...write.dedupe.map((entry) => this.#session.write(this.#dedupeStatement(entry))),
+      ...this.#rowWrites(conversationId, write.rows),
       ...[...windows.values()].map((ofPerson) =>
         this.#session.write(...ofPerson.map((window) => windowStatement(conversationId, window))),
       ),
+      this.#session.write(...receipts),
     ]);
     await this.#session.write(...this.#headStatements(write));
   }
 
-  /** Bucket by bucket. Within one, readers stop at what is not there yet. */
-  async #writeRows(conversationId: string, rows: readonly StoredRow[]): Promise<void> {
+  /** Readers stop at what is not there yet. */
+  #rowWrites(conversationId: string, rows: readonly StoredRow[]): Promise<void>[] {
     const { rowsPerBucket } = this.#settings;
     const buckets = Map.groupBy(rows, ({ seq }) => Math.floor(seq / rowsPerBucket));
-    for (const [bucket, inBucket] of buckets) {
-      const first = inBucket.find(({ seq }) => seq === 1 || seq % rowsPerBucket === 0);
-      await all([
+    return [...buckets].flatMap(([bucket, inBucket]) => {
+      const first = inBucket.find(({ seq }) => seq % rowsPerBucket === 0);
+      return [
         ...(first === undefined
           ? []
           : [this.#session.write(bucketStatement(conversationId, bucket, first))]),
         ...chunksOf(inBucket).map((chunk) =>
           this.#session.write(...chunk.map((row) => rowStatement(conversationId, bucket, row))),
         ),
-      ]);
-    }
+      ];
+    });
   }
 
   #raiseCheckpoint(query: string, partition: number, offset: number): Promise<void> {

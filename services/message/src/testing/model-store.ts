@@ -127,11 +127,10 @@ export type ModelStoreOptions = {
   readonly disk: ModelDisk;
   /** Called before each write; throws to die there, or waits to stand still. */
   readonly beforeStep: () => void | Promise<void>;
-  /** Uniform in [0, 1): in which order rows of one bucket become visible. */
+  /** Uniform in [0, 1): in which order rows, entries and windows become visible. */
   readonly random: () => number;
   /** Where replay starts, given where it could start at the latest. */
   readonly chooseReplay?: (partition: number, replayOffset: number) => number;
-  readonly rowsPerBucket?: number;
   readonly faults?: ReadonlySet<StoreFault>;
 };
 
@@ -282,21 +281,17 @@ class ModelStore implements MessageStore {
     );
   }
 
+  /** What comes before the head, in any order. */
   async #writeConversation(write: ConversationWrite): Promise<void> {
     const { conversationId } = write.state;
+    const steps = [
+      ...write.dedupe.map((entry) => () => this.#writeDedupe(entry)),
+      ...write.rows.map((row) => () => this.#writeRow(conversationId, row)),
+      ...write.closedWindows.map((window) => () => this.#writeWindow(conversationId, window)),
+      ...write.receipts.map((receipt) => () => void this.#raise(conversationId, receipt)),
+    ];
     if (this.#faults.has("head-first")) await this.#step(() => this.#writeHead(write));
-    for (const entry of write.dedupe) await this.#step(() => this.#writeDedupe(entry));
-    for (const bucket of this.#bucketsOf(write.rows)) {
-      for (const row of shuffled(bucket, this.#options.random)) {
-        await this.#step(() => this.#writeRow(conversationId, row));
-      }
-    }
-    for (const window of write.closedWindows) {
-      await this.#step(() => this.#writeWindow(conversationId, window));
-    }
-    for (const receipt of write.receipts) {
-      await this.#step(() => this.#raise(conversationId, receipt));
-    }
+    for (const step of shuffled(steps, this.#options.random)) await this.#step(step);
     if (!this.#faults.has("head-first")) await this.#step(() => this.#writeHead(write));
   }
 
@@ -305,12 +300,6 @@ class ModelStore implements MessageStore {
     if (this.#age !== this.#disk.age) throw new ModelCrash("the power was lost");
     write();
     this.#disk.onStep();
-  }
-
-  #bucketsOf(rows: readonly StoredRow[]): readonly StoredRow[][] {
-    const { rowsPerBucket = 3 } = this.#options;
-    const buckets = Map.groupBy(rows, ({ seq }) => Math.floor(seq / rowsPerBucket));
-    return [...buckets.values()];
   }
 
   #writeRow(conversationId: string, row: StoredRow): void {
