@@ -62,8 +62,9 @@ export type RegistryFigures = {
  *   reported exactly once to every watch that holds the person, by whichever call or sweep causes it, and
  *   in order. Example of what must not happen: two instances sweep the last session of a person at once,
  *   and watchers are told "offline" a second time after the person came back. So the test "was this the
- *   last one" and the report are one atomic step (Redis: one Lua script per user on the hash
- *   `sessions:{user}`, which publishes to the channel `presence:{user}` itself).
+ *   last one" and the report are one atomic step (Redis: one Lua script on the keys of the person's hash slot,
+ *   which publishes to the person's channel itself). Two changes that undo each other within the time a report
+ *   needs from one instance to another may be left out together.
  * - When the registry has lost its sessions, a person without a session is `unknown`, not `offline`, for
  *   OFFLINE_AFTER_MS; whoever is then still without one is reported `offline` to their watchers.
  * - When a person goes offline, and every LAST_SEEN_INTERVAL_MS while they are online, the time they were
@@ -72,8 +73,9 @@ export type RegistryFigures = {
 export interface SessionRegistry extends AsyncDisposable {
   /**
    * Registers sessions of one gateway or renews them. Idempotent. A session that is registered for another
-   * gateway or person moves. One whose age has reached OFFLINE_AFTER_MS is not registered, and neither are
-   * new ones beyond the registry's limit. After it resolves, `lookUp` by anybody finds them.
+   * gateway, or that its gateway has for another person, moves. One whose age has reached OFFLINE_AFTER_MS is not registered, and neither are
+   * new ones beyond the registry's limit. After it resolves, `lookUp` by anybody finds them. When it rejects,
+   * they may be registered all the same; the next call that resolves names those as new that this one added.
    */
   record(gateway: Gateway, sessions: readonly SessionRegistration[]): Promise<RecordResult>;
 
@@ -108,7 +110,7 @@ export interface SessionRegistry extends AsyncDisposable {
  *
  * - A time only replaces an earlier one.
  * - `record` is visible to `read` at once, and durable some seconds later: a crash may take a person's last
- *   seconds back, which nobody can tell from a lost heartbeat.
+ *   seconds back, which nobody can tell from a lost heartbeat. (Redis: as durable as its operator made it.)
  * - `isEmpty` says whether nobody was ever seen: a registry that starts on an empty store lost nothing.
  */
 export interface LastSeenStore extends AsyncDisposable {
