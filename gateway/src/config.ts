@@ -90,11 +90,9 @@ export function toGatewayConfig(env: GatewayEnvironment): GatewayConfig {
     ),
     trustedProxies: toTrustedProxies(env),
     operatorToken: toOperatorToken(env),
-    deliveryAddress: parseText(
-      "PARLEY_GATEWAY_DELIVERY_ADDRESS",
-      env.PARLEY_GATEWAY_DELIVERY_ADDRESS,
-      { default: "" },
-    ),
+    deliveryAddress: parseText("PARLEY_ADVERTISED_ADDRESS", env.PARLEY_ADVERTISED_ADDRESS, {
+      default: "",
+    }),
     ...toLimits(env),
     rates: toRates(env),
     serverInfo: toServerInfo(env),

@@ -51,7 +51,7 @@ async function measure(): Promise<void> {
 
   await using test = await startTestGateway({
     config: { connections: limits },
-    mint: { issuer, jwksJson: () => jwksJson, rotate: noMint, mint: noMint },
+    mint: { issuer, jwksJson: () => jwksJson, rotate: noMint, retire: () => {}, mint: noMint },
   });
   await using load = startLoad();
   const tokens = people.map(({ token }) => token);

@@ -95,7 +95,9 @@ export function checkMarkdownLinks(): string[] {
 /** Environment variables that the code reads. */
 export function listVariables(files: readonly SourceFile[]): string[] {
   const names = files
-    .filter((file) => !file.test && /\/config\.ts$/.test(file.path))
-    .flatMap((file) => [...file.text.matchAll(/\bPARLEY_[A-Z0-9_]+\b/g)].map((match) => match[0]));
+    .filter((file) => !file.test && /\bconfig\.ts$/.test(file.path))
+    .flatMap((file) =>
+      [...file.text.matchAll(/\bPARLEY_[A-Z0-9_]*[A-Z0-9]\b/g)].map((match) => match[0]),
+    );
   return [...new Set(names)].sort();
 }

@@ -20,11 +20,12 @@ describe("toMessageConfig", () => {
         PARLEY_MESSAGE_DEDUPE_WINDOW: "2d",
         PARLEY_MESSAGE_CACHE_BYTES_MAX: "1GiB",
         PARLEY_MESSAGE_CACHE_CONVERSATIONS_MAX: "5",
-        PARLEY_MESSAGE_ADVERTISED_ADDRESS: "message-1:8446",
+        PARLEY_ADVERTISED_ADDRESS: "message-1:8446",
       }),
     );
     assert.deepEqual(config, {
       advertisedAddress: "message-1:8446",
+      cassandra: undefined,
       storeDirectory: "/var/parley/message",
       payloadBytesMax: 262_144,
       dedupeWindowMs: 2 * 86_400_000,

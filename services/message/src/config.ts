@@ -7,6 +7,12 @@ import {
   parseInteger,
   parsePath,
 } from "@parley/platform/config";
+import {
+  type CassandraConfig,
+  type CassandraEnvironment,
+  readCassandraEnvironment,
+  toCassandraConfig,
+} from "@parley/platform/storage/engine/cassandra-config";
 
 export type MessageEnvironment = {
   /** PARLEY_DATA_DIRECTORY */
@@ -19,8 +25,10 @@ export type MessageEnvironment = {
   readonly cacheBytesMax?: string | undefined;
   /** PARLEY_MESSAGE_CACHE_CONVERSATIONS_MAX */
   readonly cacheConversationsMax?: string | undefined;
-  /** PARLEY_MESSAGE_ADVERTISED_ADDRESS */
+  /** PARLEY_ADVERTISED_ADDRESS */
   readonly advertisedAddress?: string | undefined;
+  /** PARLEY_CASSANDRA_… */
+  readonly cassandra?: CassandraEnvironment;
   /** What a relative path starts from. */
   readonly workingDirectory: string;
 };
@@ -28,6 +36,8 @@ export type MessageEnvironment = {
 export type MessageConfig = {
   /** `host:port` at which other services reach this instance; undefined where all are in one process. */
   readonly advertisedAddress: string | undefined;
+  /** Where messages are, for all instances; undefined keeps them in `storeDirectory`. */
+  readonly cassandra?: CassandraConfig | undefined;
   /** Directory of the embedded store alone. */
   readonly storeDirectory: string;
   /** The largest payload of a message, in bytes. */
@@ -58,7 +68,8 @@ export function readEnvironment(env: Env): MessageEnvironment {
     dedupeWindow: env.PARLEY_MESSAGE_DEDUPE_WINDOW,
     cacheBytesMax: env.PARLEY_MESSAGE_CACHE_BYTES_MAX,
     cacheConversationsMax: env.PARLEY_MESSAGE_CACHE_CONVERSATIONS_MAX,
-    advertisedAddress: env.PARLEY_MESSAGE_ADVERTISED_ADDRESS,
+    advertisedAddress: env.PARLEY_ADVERTISED_ADDRESS,
+    cassandra: readCassandraEnvironment(env),
     workingDirectory: process.cwd(),
   };
 }
@@ -78,6 +89,7 @@ export function toMessageConfig(environment: MessageEnvironment): MessageConfig 
   });
   return {
     advertisedAddress: environment.advertisedAddress?.trim() || undefined,
+    cassandra: toCassandraConfig(environment.cassandra ?? {}, workingDirectory),
     storeDirectory: join(data, "message"),
     payloadBytesMax: parseBytes("PARLEY_MESSAGE_PAYLOAD_BYTES_MAX", payloadBytesMax, {
       default: 64 * KIB,

@@ -15,7 +15,6 @@ import type { MessageConfig } from "./config.ts";
 import { createConversationCache } from "./conversation-cache.ts";
 import { createConversationReader } from "./conversation-reader.ts";
 import { createDispatcher } from "./dispatcher.ts";
-import { createLmdbMessageStore } from "./embedded/lmdb-message-store.ts";
 import { repeat } from "./housekeeping.ts";
 import { checkIdentity } from "./log-check.ts";
 import { type MessageConsumer, startMessageConsumer } from "./message-consumer.ts";
@@ -24,6 +23,7 @@ import { createOutcomeWaiters } from "./outcome-waiters.ts";
 import { createPartitionAnnouncer, type PartitionAnnouncer } from "./partition-announcer.ts";
 import type { MessageStore } from "./ports.ts";
 import { createReceiptSettings } from "./receipt-settings.ts";
+import { openStore } from "./stores.ts";
 
 export type MessageServiceDependencies = {
   readonly telemetry: Telemetry;
@@ -169,32 +169,6 @@ function announce(
   const routes = createClient(PartitionRouteService, transports.presence);
   const { partitionCount } = identity;
   return createPartitionAnnouncer({ routes, address, partitionCount, clock, log: telemetry.log });
-}
-
-function openStore(
-  config: MessageConfig,
-  parts: {
-    readonly telemetry: Telemetry;
-    readonly health: Health | undefined;
-    readonly metrics: ReturnType<typeof createMessageMetrics>;
-  },
-): Promise<MessageStore> {
-  const { telemetry, health, metrics } = parts;
-  const component = "message store";
-  return createLmdbMessageStore({
-    directory: config.storeDirectory,
-    onProblem(error, attempt) {
-      metrics.storeFailures.inc();
-      if (attempt > 1) return;
-      const text = "The message store cannot be written. Is the disk full?";
-      health?.set(component, false, text);
-      telemetry.log.error({ error }, `${text} Its commits wait in memory, and are tried again.`);
-    },
-    onRecovered() {
-      health?.set(component, true);
-      telemetry.log.info("The message store is written again.");
-    },
-  });
 }
 
 async function waitForCatchUp(

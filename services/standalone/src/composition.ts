@@ -1,36 +1,25 @@
-/** Every service and the gateway in one process, wired by hand. */
-import type { DescMethod } from "@bufbuild/protobuf";
-import type { Interceptor, Transport } from "@connectrpc/connect";
+/** A process of the platform, wired by hand: every service and the gateway, or some of them. */
 import { createDirectoryService } from "@parley/directory/service";
 import { createFanoutService } from "@parley/fanout/service";
-import { createGateway } from "@parley/gateway/service";
+import { createGateway, type Gateway } from "@parley/gateway/service";
 import { createMessageService } from "@parley/message/service";
 import { createLifecycle, type Lifecycle, type LifecycleStep } from "@parley/platform/lifecycle";
-import { createBatchMetrics } from "@parley/platform/log/embedded/batch-metrics";
 import type { SegmentLogTuning } from "@parley/platform/log/embedded/options";
-import { createProblemReport } from "@parley/platform/log/embedded/problem-report";
-import { createSegmentLog } from "@parley/platform/log/embedded/segment-log";
-import { createLogHealth } from "@parley/platform/log/log-health";
-import { createObservedLog } from "@parley/platform/log/observed-log";
-import type { Log } from "@parley/platform/log/port";
-import { createInProcessTransport } from "@parley/platform/rpc/in-process-host";
-import { standardInterceptors } from "@parley/platform/rpc/interceptors/standard";
-import type { Route, Routes } from "@parley/platform/rpc/route";
+import type { Routes } from "@parley/platform/rpc/route";
 import type { LogDestination } from "@parley/platform/telemetry/logger";
 import type { SpanSink } from "@parley/platform/telemetry/span-sink";
-import {
-  createTelemetry,
-  silentTelemetry,
-  type Telemetry,
-} from "@parley/platform/telemetry/telemetry";
+import { createTelemetry, type Telemetry } from "@parley/platform/telemetry/telemetry";
 import { createPresenceService } from "@parley/presence/service";
 import type { StandaloneConfig } from "./config.ts";
 import { createDemoAccounts, type DemoAccount } from "./demo-accounts.ts";
-import { createLateTransport } from "./late-transport.ts";
+import { internalHost } from "./internal-host.ts";
+import { createLinks } from "./links.ts";
+import { openLog } from "./open-log.ts";
+import type { ServiceName } from "./split-config.ts";
 import { serveStartPage } from "./start-page.ts";
 
 export type Standalone = AsyncDisposable & {
-  /** Where the gateway listens; after `start`. */
+  /** Where the gateway listens, after `start`; throws where none of the services here is the gateway. */
   readonly address: { readonly host: string; readonly port: number };
   /** The accounts of a demo server, after `start`; none otherwise. */
   readonly demoAccounts: readonly DemoAccount[];
@@ -58,11 +47,11 @@ export async function createStandalone(
   const lifecycle = createLifecycle({ log: telemetry.log });
   lifecycle.use("telemetry", telemetry);
   try {
-    const log = lifecycle.use("log", await openLog(config, overrides, { telemetry, lifecycle }));
-    const gateway = await wire(config, { telemetry, lifecycle, log });
+    const { gateway } = await wire(config, overrides, { telemetry, lifecycle });
     let demoAccounts: readonly DemoAccount[] = [];
     return {
       get address() {
+        if (gateway === undefined) throw new Error("no gateway runs in this process");
         return gateway.address;
       },
       get demoAccounts() {
@@ -71,7 +60,8 @@ export async function createStandalone(
       telemetry,
       async start() {
         await lifecycle.start();
-        if (config.demo) demoAccounts = await createDemoAccounts(gateway.address.port);
+        if (!config.demo || gateway === undefined) return;
+        demoAccounts = await createDemoAccounts(gateway.address.port);
       },
       drain: (deadlineMs) => lifecycle.drain(deadlineMs),
       [Symbol.asyncDispose]: () => lifecycle[Symbol.asyncDispose](),
@@ -82,12 +72,12 @@ export async function createStandalone(
   }
 }
 
-const silent = silentTelemetry();
+type Parts = { readonly telemetry: Telemetry; readonly lifecycle: Lifecycle };
 
-type Parts = {
-  readonly telemetry: Telemetry;
-  readonly lifecycle: Lifecycle;
-  readonly log: Log;
+/** What runs in this process. */
+type Running = {
+  readonly gateway: Gateway | undefined;
+  readonly routes: Partial<Record<ServiceName, Routes>>;
 };
 
 /**
@@ -95,81 +85,54 @@ type Parts = {
  * a transport that is bound when all of them exist. Steps start in the order they are added: whoever is called comes
  * before whoever calls it, and the gateway, which lets people in, comes last.
  */
-async function wire(config: StandaloneConfig, { telemetry, lifecycle, log }: Parts) {
-  const transports = {
-    directory: createLateTransport("directory"),
-    message: createLateTransport("message"),
-    fanout: createLateTransport("fanout"),
-    presence: createLateTransport("presence"),
-    gateway: createLateTransport("gateway"),
-  };
+async function wire(
+  config: StandaloneConfig,
+  overrides: StandaloneOverrides,
+  parts: Parts,
+): Promise<Running> {
+  const { telemetry, lifecycle } = parts;
   const { health } = lifecycle;
-  const presence = await createPresenceService(config.presence, { telemetry, health, transports });
-  lifecycle.add(step("presence", presence, config.drainMs));
-  const fanout = await createFanoutService(config.fanout, {
-    telemetry,
-    health,
-    log,
-    transports,
-    gatewayTransport: () => transports.gateway,
-  });
-  lifecycle.add(step("fanout", fanout, config.drainMs));
-  const message = await createMessageService(config.message, {
-    telemetry,
-    log,
-    health,
-    transports,
-  });
-  lifecycle.add(step("message", message, config.drainMs));
-  const directory = await createDirectoryService(config.directory, {
-    telemetry,
-    health,
-    transports,
-  });
-  lifecycle.add(step("directory", directory, config.drainMs));
-  const gateway = await createGateway(config.gateway, {
-    telemetry,
-    health,
-    transports,
-    staticFiles: serveStartPage,
-  });
-  lifecycle.add(step("gateway", gateway, config.drainMs));
-  transports.presence.bind(inProcess(presence.routes, telemetry));
-  transports.fanout.bind(inProcess(fanout.routes, telemetry));
-  transports.message.bind(inProcess(message.routes, telemetry));
-  transports.directory.bind(inProcess(directory.routes, telemetry));
-  transports.gateway.bind(inProcess(gateway.routes, telemetry));
-  return gateway;
-}
-
-/**
- * People's calls have been counted and logged at the edge already; here only calls between services are, so that a figure
- * means the same in one process as in many.
- */
-function inProcess(routes: Routes, telemetry: Telemetry) {
-  const [internal, forwarded] = [standardInterceptors(telemetry), standardInterceptors(silent)];
-  const transportOf = (interceptors: Interceptor[], of: Routes) =>
-    createInProcessTransport({
-      routes: of,
-      interceptors,
-      asCaller: { kind: "internal", service: "standalone" },
-    });
-  const isInternal = ({ service }: Route) => service.typeName.startsWith("parley.internal.");
-  const own = transportOf(internal, routes.filter(isInternal));
-  const edge = transportOf(
-    forwarded,
-    routes.filter((route) => !isInternal(route)),
-  );
-  const chosen = (method: DescMethod) =>
-    method.parent.typeName.startsWith("parley.internal.") ? own : edge;
-  const transport: Transport = {
-    unary: (method, ...call) => chosen(method).unary(method, ...call),
-    stream: (method, ...call) => chosen(method).stream(method, ...call),
+  const { services, split, drainMs } = config;
+  const links = lifecycle.use("links", createLinks(split, telemetry));
+  const { transports } = links;
+  const shared = { telemetry, health, transports };
+  const routes: Partial<Record<ServiceName, Routes>> = {};
+  const add = <T extends Part>(name: ServiceName, part: T): T => {
+    routes[name] = part.routes;
+    lifecycle.add(step(name, part, drainMs));
+    return part;
   };
-  return transport;
+  if (services.has("presence")) {
+    add("presence", await createPresenceService(config.presence, shared));
+  }
+  if (services.has("fanout") || services.has("message")) {
+    const opened = await openLog(config, { telemetry, lifecycle, tuning: overrides.log });
+    const log = lifecycle.use("log", opened);
+    if (services.has("fanout")) {
+      const gatewayTransport = links.gateway;
+      add("fanout", await createFanoutService(config.fanout, { ...shared, log, gatewayTransport }));
+    }
+    if (services.has("message")) {
+      add("message", await createMessageService(config.message, { ...shared, log }));
+    }
+  }
+  if (services.has("directory")) {
+    add("directory", await createDirectoryService(config.directory, shared));
+  }
+  const staticFiles = serveStartPage;
+  const gateway = services.has("gateway")
+    ? await createGateway(config.gateway, { ...shared, staticFiles })
+    : undefined;
+  if (gateway !== undefined) routes.gateway = gateway.routes;
+  // Others may call before the gateway lets people in, whose sessions they then serve.
+  if (split !== undefined) lifecycle.add(internalHost(split, routes, parts, drainMs));
+  if (gateway !== undefined) lifecycle.add(step("gateway", gateway, drainMs));
+  links.bind(routes);
+  return { gateway, routes };
 }
 
 type Part = AsyncDisposable & {
+  readonly routes: Routes;
   start(): Promise<void>;
   drain?(deadlineMs: number): Promise<unknown>;
 };
@@ -203,21 +166,4 @@ function openTelemetry(config: StandaloneConfig, overrides: StandaloneOverrides)
         }
       : {}),
   });
-}
-
-async function openLog(
-  config: StandaloneConfig,
-  overrides: StandaloneOverrides,
-  { telemetry, lifecycle }: Pick<Parts, "telemetry" | "lifecycle">,
-): Promise<Log> {
-  const { log, metrics } = telemetry;
-  const health = createLogHealth({ health: lifecycle.health });
-  const segments = await createSegmentLog({
-    ...overrides.log,
-    directory: config.logDirectory,
-    partitionCount: config.partitionCount,
-    onProblem: createProblemReport({ log, health }),
-    onBatchWritten: createBatchMetrics(metrics),
-  });
-  return createObservedLog(segments, { metrics, health });
 }

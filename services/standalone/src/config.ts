@@ -30,14 +30,26 @@ import {
   parseNumber,
   parsePath,
 } from "@parley/platform/config";
+import {
+  type KafkaConfig,
+  readKafkaEnvironment,
+  toKafkaConfig,
+} from "@parley/platform/log/engine/kafka-config";
 import type { LogLevel } from "@parley/platform/telemetry/logger";
 import {
   type PresenceConfig,
   readEnvironment as readPresence,
   toPresenceConfig,
 } from "@parley/presence/config";
+import { type ServiceName, type SplitConfig, toServices, toSplitConfig } from "./split-config.ts";
 
 export type StandaloneConfig = {
+  /** What this process runs. */
+  readonly services: ReadonlySet<ServiceName>;
+  /** How this process and the others reach each other; undefined where there are no others. */
+  readonly split: SplitConfig | undefined;
+  /** Where the log is, for all processes; undefined keeps it in `logDirectory`. */
+  readonly kafka: KafkaConfig | undefined;
   /** Everything that is kept is below here. */
   readonly dataDirectory: string;
   /** Directory of the log alone. */
@@ -74,7 +86,12 @@ export function toStandaloneConfig(env: Env): StandaloneConfig {
     default: "data",
     base: process.cwd(),
   });
+  const services = toServices(env);
+  const kafka = toKafkaConfig(readKafkaEnvironment(env), process.cwd());
   return {
+    services,
+    split: toSplitConfig(env, services),
+    kafka,
     dataDirectory,
     logDirectory: join(dataDirectory, "log"),
     partitionCount: parseInteger("PARLEY_LOG_PARTITIONS", env.PARLEY_LOG_PARTITIONS, {

@@ -17,9 +17,10 @@ export type RunStandaloneOptions = {
   readonly host: ProcessHost;
 };
 
-export const serveHelp = `Usage: parley serve [options]
+export const serveHelp = `Usage: parley serve [service…] [options]
 
-Runs a whole Parley server in this process, with its data in a folder.
+Runs a whole Parley server in this process, with its data in a folder; or only some of its services (gateway,
+directory, message, fanout, presence), beside others that run elsewhere: docs/operating.md, "Split".
 
   --port N      the port for everything (default 8080; PARLEY_GATEWAY_PORT)
   --host HOST   the address to listen on (default 127.0.0.1; PARLEY_GATEWAY_HOST)
@@ -62,7 +63,7 @@ export async function runStandalone(options: RunStandaloneOptions): Promise<numb
     async start() {
       const standalone = await createStandalone(config, { logDestination: stderr });
       await standalone.start();
-      stdout.write(banner(standalone, config));
+      stdout.write(config.services.has("gateway") ? banner(standalone, config) : plain(config));
       return standalone;
     },
   });
@@ -71,8 +72,9 @@ export async function runStandalone(options: RunStandaloneOptions): Promise<numb
 
 /** The environment with the arguments laid over it; undefined if help was asked for. */
 function readSettings({ args, env }: RunStandaloneOptions): Env | undefined {
-  const { values } = parseArgs({
+  const { values, positionals } = parseArgs({
     args: [...args],
+    allowPositionals: true,
     options: {
       port: { type: "string" },
       host: { type: "string" },
@@ -84,6 +86,7 @@ function readSettings({ args, env }: RunStandaloneOptions): Env | undefined {
   if (values.help) return undefined;
   return {
     ...env,
+    ...(positionals.length === 0 ? {} : { PARLEY_SERVICES: positionals.join() }),
     ...(values.port === undefined ? {} : { PARLEY_GATEWAY_PORT: values.port }),
     ...(values.host === undefined ? {} : { PARLEY_GATEWAY_HOST: values.host }),
     ...(values.data === undefined ? {} : { PARLEY_DATA_DIRECTORY: values.data }),
@@ -95,6 +98,12 @@ function isUsageError(error: unknown): error is Error {
   return (
     error instanceof Error && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS")
   );
+}
+
+/** What a process says that nobody chats with. */
+function plain({ services, split }: StandaloneConfig): string {
+  const at = split === undefined ? "" : ` on ${split.listen.host}:${split.listen.port}`;
+  return `\n  Parley's ${[...services].join(", ")} is ready${at}\n\n`;
 }
 
 function banner(standalone: Standalone, config: StandaloneConfig): string {
