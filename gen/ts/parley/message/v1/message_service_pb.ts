@@ -396,8 +396,9 @@ export const MessageService: GenService<{
    * Refused with `PERMISSION_DENIED` / `NOT_A_MEMBER` after the caller left or was removed, with
    * `PERMISSION_DENIED` / `CANNOT_SEND` in a direct conversation whose other person blocks the caller, with
    * `INVALID_ARGUMENT` / `PAYLOAD_TOO_LARGE` above the server's limit (`GetServerInfo`), with
-   * `INVALID_ARGUMENT` / `CONTENT_NOT_READABLE` for `content` in a conversation that is not server-readable, and
-   * with `RESOURCE_EXHAUSTED` / `RATE_LIMITED` plus a retry delay when sending too fast.
+   * `INVALID_ARGUMENT` / `CONTENT_NOT_READABLE` for `content` in a conversation that is not server-readable, with
+   * `RESOURCE_EXHAUSTED` / `RATE_LIMITED` plus a retry delay when sending too fast, and with `UNAVAILABLE` /
+   * `STORE_NOT_WRITABLE` plus a retry delay while the server's store takes no more.
    *
    * @generated from rpc parley.message.v1.MessageService.SendMessage
    */
@@ -408,6 +409,9 @@ export const MessageService: GenService<{
   },
   /**
    * Lists entries of one conversation by position, in either direction.
+   *
+   * Refused with `UNAVAILABLE` / `CATCHING_UP` and a retry delay while the server, just started, does not have
+   * the newest entries back yet.
    *
    * @generated from rpc parley.message.v1.MessageService.ListMessages
    */
@@ -422,7 +426,7 @@ export const MessageService: GenService<{
    *
    * The other members are told: at once in a direct conversation; in a group at most once per second and
    * person; above 32 members only the authors of what was read. Refused with `UNAVAILABLE` /
-   * `INBOX_NOT_WRITABLE` and a retry delay while the server's disk does not keep up.
+   * `STORE_NOT_WRITABLE` or `INBOX_NOT_WRITABLE` and a retry delay while the server's stores do not keep up.
    *
    * @generated from rpc parley.message.v1.MessageService.UpdateReceipt
    */

@@ -191,6 +191,9 @@ export const TimelineService: GenService<{
    * The answer holds at most 1,000 entries and 1 MiB in all, taken range by range in the order of the request;
    * a range that was not finished, or not begun, is continued by asking again from where it stopped.
    *
+   * Refused with `UNAVAILABLE` / `CATCHING_UP` while the store does not have the newest entries back yet: what is
+   * missing would look as if it had never been.
+   *
    * @generated from rpc parley.internal.message.v1.TimelineService.ReadRanges
    */
   readRanges: {
