@@ -10,7 +10,6 @@ const awaitingEngine: readonly string[] = [
   "services/directory/src/contact-ports.contract.ts",
   "services/directory/src/conversation-ports.contract.ts",
   "services/directory/src/invite-outbox.contract.ts",
-  "services/fanout/src/ports.contract.ts",
 ];
 
 /** Suites that are no ports: they have other implementations than embedded and engine, named here. */
