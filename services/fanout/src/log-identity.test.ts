@@ -21,6 +21,18 @@ test("a new store takes the log's identity", async () => {
   assert.deepEqual(written, [identity]);
 });
 
+test("an instance that comes second to a new store is refused when it has another log", async () => {
+  const first = { epoch: "b", partitionCount: 2 };
+  let known: LogIdentity | undefined;
+  const store = {
+    readIdentity: async () => known,
+    writeIdentity: async () => {
+      known = first;
+    },
+  };
+  await assert.rejects(checkLogIdentity(store, { identity }), InboxIdentityError);
+});
+
 test("the same log is accepted", async () => {
   const { written, done } = check(identity);
   await done;

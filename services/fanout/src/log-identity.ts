@@ -22,11 +22,12 @@ export async function checkLogIdentity(
   store: Pick<InboxStore, "readIdentity" | "writeIdentity">,
   log: { readonly identity: LogIdentity },
 ): Promise<void> {
-  const known = await store.readIdentity();
   const { epoch, partitionCount } = log.identity;
+  let known = await store.readIdentity();
   if (known === undefined) {
     await store.writeIdentity(log.identity);
-    return;
+    // Another instance may have been first.
+    known = (await store.readIdentity()) ?? log.identity;
   }
   if (known.epoch !== epoch) {
     throw new InboxIdentityError(

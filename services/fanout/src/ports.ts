@@ -54,7 +54,7 @@ export type InboxPageItem = InboxItem & {
 export interface InboxStore extends AsyncDisposable {
   /** The log that everything in here was made from; undefined in a new store. */
   readIdentity(): Promise<LogIdentity | undefined>;
-  /** Keeps the identity, durably. */
+  /** Keeps the identity, durably; where instances share a store, the first one that is written stays. */
   writeIdentity(identity: LogIdentity): Promise<void>;
 
   /**
