@@ -52,6 +52,29 @@ async function lastSeq(world: MessageWorld, conversationId: string, userId: stri
 }
 
 describe("the message service", () => {
+  it("says that it is catching up, and never that what it had is not there", async () => {
+    using temporary = temporaryDirectory();
+    const { directory } = temporary;
+    let made: Awaited<ReturnType<typeof pair>>;
+    {
+      await using world = await openMessageWorld({ directory });
+      made = await pair(world);
+    }
+    await using world = await openMessageWorld({ directory, stopped: true });
+    const { conversationId, ann } = made;
+    const ranges = [{ conversationId, afterSeq: 0n, lastSeq: 9n }];
+    for (const reading of [
+      () => lastSeq(world, conversationId, ann),
+      () => world.messages.listReceipts({ conversationId }, asDevice(ann)),
+      () => world.messages.updateReceipt({ conversationId, readSeq: 1n }, asDevice(ann)),
+      () => world.timeline.readRanges({ userId: ann, ranges }),
+    ]) {
+      await assert.rejects(reading(), (error) => reasonOf(error) === "CATCHING_UP");
+    }
+    await world.service.start();
+    assert.equal(await lastSeq(world, conversationId, ann), 1);
+  });
+
   it("goes on where it was after a restart, and dispatches nothing twice that was answered", async () => {
     using temporary = temporaryDirectory();
     const { directory } = temporary;

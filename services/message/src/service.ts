@@ -4,6 +4,7 @@ import { FanoutService } from "@parley/gen/parley/internal/fanout/v1/fanout_serv
 import { PartitionRouteService } from "@parley/gen/parley/internal/presence/v1/partition_route_service_pb";
 import { sleep } from "@parley/platform/async/sleep";
 import { systemClock, type TimerClock } from "@parley/platform/clock";
+import { unavailable } from "@parley/platform/errors";
 import type { Health } from "@parley/platform/health";
 import type { Log } from "@parley/platform/log/port";
 import type { Routes } from "@parley/platform/rpc/route";
@@ -19,7 +20,7 @@ import { repeat } from "./housekeeping.ts";
 import { checkIdentity } from "./log-check.ts";
 import { type MessageConsumer, startMessageConsumer } from "./message-consumer.ts";
 import { createMessageMetrics } from "./metrics.ts";
-import { createOutcomeWaiters } from "./outcome-waiters.ts";
+import { createOutcomeWaiters, type OutcomeWaiters } from "./outcome-waiters.ts";
 import { createPartitionAnnouncer, type PartitionAnnouncer } from "./partition-announcer.ts";
 import type { MessageStore } from "./ports.ts";
 import { createReceiptSettings } from "./receipt-settings.ts";
@@ -72,6 +73,7 @@ const PURGE_STEPS_MAX = 100;
 const DRAIN_MS = 10_000;
 /** Less than a process is given to start. */
 const CATCH_UP_WAIT_MS = 20_000;
+const CATCHING_UP_RETRY_MS = 1000;
 
 /** Creates the service. Disposing it commits what is applied; what was not dispatched comes again from the log. */
 export async function createMessageService(
@@ -102,6 +104,8 @@ export async function createMessageService(
     bytesMax: DISPATCH_BYTES_MAX,
   });
   let consumer: MessageConsumer | undefined;
+  // A store that instances share has what was acknowledged; one that a crash takes back is replayed first.
+  let caughtUp = config.cassandra !== undefined;
   resources.defer(async () => consumer?.[Symbol.asyncDispose]());
   // Before the consumer: a batch that waits for room ends, and comes again with the next start.
   resources.use(dispatcher);
@@ -130,6 +134,9 @@ export async function createMessageService(
     }),
     onRaised: () => metrics.receipts.inc(),
     drainSignal: draining.signal,
+    assertCaughtUp() {
+      if (!caughtUp) throw catchingUp();
+    },
   });
   const owned = resources.move();
   return {
@@ -141,13 +148,12 @@ export async function createMessageService(
       const stores = { log, store, cache, waiters, dispatcher };
       const parts = { ...stores, metrics, telemetry, clock, health, announcer };
       consumer = await startMessageConsumer(parts);
+      consumer.caughtUp.then(() => {
+        caughtUp = true;
+      });
       await waitForCatchUp(consumer, { health, log: telemetry.log });
-      const saving = { ...shared, name: "checkpoints", intervalMs: CHECKPOINT_INTERVAL_MS };
-      owned.use(repeat(saving, () => consumer?.saveCheckpoints()));
-      const sweeping = { ...shared, name: "late appends", intervalMs: SWEEP_INTERVAL_MS };
-      owned.use(repeat(sweeping, () => waiters.sweep()));
-      const purging = { ...shared, name: "dedupe purge", intervalMs: PURGE_INTERVAL_MS };
-      owned.use(repeat(purging, (signal) => purge(store, config, clock, signal)));
+      const work = { ...shared, config, store, waiters };
+      owned.use(startHousekeeping(work, () => consumer?.saveCheckpoints()));
     },
     async drain(deadlineMs = DRAIN_MS) {
       draining.abort();
@@ -169,6 +175,34 @@ function announce(
   const routes = createClient(PartitionRouteService, transports.presence);
   const { partitionCount } = identity;
   return createPartitionAnnouncer({ routes, address, partitionCount, clock, log: telemetry.log });
+}
+
+/** What is done from time to time, until disposed. */
+function startHousekeeping(
+  parts: {
+    readonly clock: TimerClock;
+    readonly log: Logger;
+    readonly config: MessageConfig;
+    readonly store: Pick<MessageStore, "purgeDedupe">;
+    readonly waiters: Pick<OutcomeWaiters, "sweep">;
+  },
+  saveCheckpoints: () => void,
+): AsyncDisposable {
+  const { clock, log, config, store, waiters } = parts;
+  const resources = new AsyncDisposableStack();
+  const every = (intervalMs: number, name: string, run: (signal: AbortSignal) => unknown) =>
+    resources.use(
+      repeat({ clock, log, name, intervalMs }, async (signal) => void (await run(signal))),
+    );
+  every(CHECKPOINT_INTERVAL_MS, "checkpoints", saveCheckpoints);
+  every(SWEEP_INTERVAL_MS, "late appends", () => waiters.sweep());
+  every(PURGE_INTERVAL_MS, "dedupe purge", (signal) => purge(store, config, clock, signal));
+  return resources;
+}
+
+function catchingUp(): Error {
+  const text = "The newest messages are being replayed from the log.";
+  return unavailable("CATCHING_UP", text, { retryAfterMs: CATCHING_UP_RETRY_MS });
 }
 
 async function waitForCatchUp(

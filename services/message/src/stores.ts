@@ -36,7 +36,7 @@ function reports({ telemetry, health, metrics }: Parts, text: string) {
       metrics.storeFailures.inc();
       if (attempt > 1) return;
       health?.set(COMPONENT, false, text);
-      telemetry.log.error({ error }, `${text} What it is given waits, and is tried again.`);
+      telemetry.log.error({ error }, `${text} Its commits wait in memory, and are tried again.`);
     },
     onRecovered() {
       health?.set(COMPONENT, true);

@@ -11,6 +11,8 @@ export type ReadableDeps = {
     read(conversationId: string): Promise<ConversationState | undefined>;
   };
   readonly store: Pick<MessageStore, "readClosedWindows">;
+  /** Throws while the store does not have the newest entries back: what is missing would look as if it had never been. */
+  readonly assertCaughtUp: () => void;
 };
 
 export type Readable = {
@@ -21,10 +23,11 @@ export type Readable = {
 
 /** What the person may read of a conversation; undefined if they never were a member. */
 export async function findReadable(
-  { conversations, store }: ReadableDeps,
+  { conversations, store, assertCaughtUp }: ReadableDeps,
   conversationId: string,
   userId: string,
 ): Promise<Readable | undefined> {
+  assertCaughtUp();
   // The contract also lets an upper-case UUID through; no conversation is called so.
   if (!isConversationId(conversationId)) return undefined;
   const state = await conversations.read(conversationId);
