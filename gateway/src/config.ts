@@ -53,6 +53,7 @@ const OPERATOR_TOKEN = /^[!-\-/-~]{16,}$/;
 
 /** Variables of other parts that clients are told about by `GetServerInfo`. */
 const SHARED = [
+  "PARLEY_ADVERTISED_ADDRESS",
   "PARLEY_DEMO",
   "PARLEY_DIRECTORY_SIGN_UP",
   "PARLEY_DIRECTORY_EXTERNAL_ISSUER",

@@ -1,9 +1,8 @@
 /** A scenario: something people do, written against the SDK, run on every road and topology. */
 import type { RoadName } from "@parley/sdk";
-import type { TestServer } from "../harness/server.ts";
 
 export type ScenarioContext = {
-  readonly server: TestServer;
+  readonly server: { readonly url: string };
   readonly transport: RoadName;
   /** A username that nobody else in the run has. */
   readonly name: (of: string) => string;

@@ -1,6 +1,7 @@
 /** The command line: which command, and how it ends. */
 import { chat } from "./commands/chat.ts";
 import { doctor } from "./commands/doctor.ts";
+import { migrate } from "./commands/migrate.ts";
 import { serve } from "./commands/serve.ts";
 import { exitCodes, toFailure, usageFailure } from "./failure.ts";
 import { chatHelp, doctorHelp, overview } from "./help.ts";
@@ -14,6 +15,7 @@ type Command = {
 
 const commands: Readonly<Record<string, Command>> = {
   serve: { help: undefined, run: serve },
+  migrate: { help: undefined, run: migrate },
   chat: { help: chatHelp, run: chat },
   doctor: { help: doctorHelp, run: doctor },
 };

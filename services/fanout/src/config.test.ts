@@ -8,6 +8,7 @@ const nothing = { dataDirectory: undefined, membershipsCachedMax: undefined, wor
 
 test("defaults", () => {
   assert.deepEqual(toFanoutConfig(nothing), {
+    cassandra: undefined,
     directory: "/srv/parley/data/fanout",
     membershipsCachedMax: 500_000,
   });
@@ -19,6 +20,7 @@ test("variables are read by their names", () => {
     PARLEY_FANOUT_MEMBERSHIPS_CACHED_MAX: "2000",
   });
   assert.deepEqual(toFanoutConfig(environment), {
+    cassandra: undefined,
     directory: "/var/parley/fanout",
     membershipsCachedMax: 2000,
   });

@@ -13,15 +13,14 @@ import { createRoutes } from "./api/routes.ts";
 import type { FanoutConfig } from "./config.ts";
 import { createDeliverer, type Deliverer, ephemeralEvent } from "./deliverer.ts";
 import { createDispatcher } from "./dispatcher.ts";
-import { createLmdbInboxStore } from "./embedded/lmdb-inbox-store.ts";
 import { startFanoutConsumer } from "./fanout-consumer.ts";
 import { createFanoutMetrics } from "./fanout-metrics.ts";
 import { createGatewayLinks, type GatewayTransport } from "./gateway-links.ts";
 import { checkLogIdentity } from "./log-identity.ts";
-import type { InboxStore } from "./ports.ts";
 import { createReceipts } from "./receipts.ts";
 import { createRevocation } from "./revocation.ts";
 import { createSessionLocator } from "./session-locator.ts";
+import { openStore } from "./stores.ts";
 
 export type FanoutDependencies = {
   readonly telemetry: Telemetry;
@@ -61,7 +60,7 @@ export async function createFanoutService(
   } = dependencies;
   const { log: logger, tracer } = telemetry;
   await using resources = new AsyncDisposableStack();
-  const store = resources.use(openStore(config, logger, health));
+  const store = resources.use(await openStore(config, { log: logger, health }));
   const metrics = createFanoutMetrics(telemetry.metrics, {
     queueDepth: () => links.depth,
     gateways: () => links.count,
@@ -123,22 +122,6 @@ export async function createFanoutService(
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
-}
-
-function openStore(config: FanoutConfig, logger: Logger, health: Health | undefined): InboxStore {
-  const component = "inbox store";
-  return createLmdbInboxStore({
-    ...config,
-    onProblem(error) {
-      const text = "The inboxes cannot be written. Is the disk full?";
-      health?.set(component, false, text);
-      logger.error({ error }, `${text} They wait in memory, and are tried again.`);
-    },
-    onRecovered() {
-      health?.set(component, true);
-      logger.info("The inboxes are written again.");
-    },
-  });
 }
 
 /** Says it once: the first conversation shows what is wrong, and every other one would say the same. */
