@@ -6,10 +6,6 @@ import { resolveImport, type SourceFile } from "./sources.ts";
  * are the next step of the project; each one that lands takes its line out of this list.
  */
 const awaitingEngine: readonly string[] = [
-  "services/directory/src/account-ports.contract.ts",
-  "services/directory/src/contact-ports.contract.ts",
-  "services/directory/src/conversation-ports.contract.ts",
-  "services/directory/src/invite-outbox.contract.ts",
 ];
 
 /** Suites that are no ports: they have other implementations than embedded and engine, named here. */

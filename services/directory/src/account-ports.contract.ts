@@ -92,8 +92,13 @@ function accountContract(open: Open): void {
     assert.deepEqual(found, winner?.account);
     const other = { ...externalSubject, subject: "43" };
     assert.equal(await stores.accounts.findBySubject(other), undefined);
-    const cased = { ...externalSubject, issuer: "https://ID.example" };
-    assert.equal(await stores.accounts.findBySubject(cased), undefined);
+    for (const alike of [
+      { ...externalSubject, issuer: "https://ID.example" },
+      { ...externalSubject, issuer: "https://íd.example" },
+      { ...externalSubject, subject: "42 " },
+    ]) {
+      assert.equal(await stores.accounts.findBySubject(alike), undefined, JSON.stringify(alike));
+    }
   });
 
   it("says which of subject and username is taken", async () => {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { EncryptionMode } from "@parley/gen/parley/conversation/v1/conversation_pb";
 import { ConfigError } from "@parley/platform/config";
-import { readEnvironment, toDirectoryConfig, toProcessConfig } from "./config.ts";
+import { readEnvironment, toDirectoryConfig } from "./config.ts";
 
 const workingDirectory = "/srv/parley";
 
@@ -83,24 +83,15 @@ test("readEnvironment takes only what the directory reads", () => {
   );
 });
 
-test("a process of its own needs a service token and the others' addresses", () => {
-  const env = {
-    PARLEY_SERVICE_TOKEN: "secret",
-    PARLEY_MESSAGE_ADDRESSES: "a:1, b:2",
-    PARLEY_FANOUT_ADDRESSES: "c:3",
-    PARLEY_DIRECTORY_LISTEN: "[::1]:7401",
-  };
-  const config = toProcessConfig(env);
-  assert.deepEqual(config.listen, { host: "[::1]", port: 7401 });
-  assert.deepEqual(config.messageAddresses, ["a:1", "b:2"]);
-  for (const variable of Object.keys(env)) {
-    const value = variable === "PARLEY_DIRECTORY_LISTEN" ? "nowhere" : "";
-    assert.throws(
-      () => toProcessConfig({ ...env, [variable]: value }),
-      (error) => error instanceof ConfigError && error.variable === variable,
-      variable,
-    );
-  }
+test("MySQL is used where its URL is set", () => {
+  const env = readEnvironment({
+    PARLEY_MYSQL_URL: "mysql://parley@db/parley",
+    PARLEY_MYSQL_TLS_CA_FILE: "ca.pem",
+  });
+  const config = toDirectoryConfig({ ...env, workingDirectory });
+  assert.equal(config.mysql?.host, "db");
+  assert.equal(config.mysql.tlsCaFile, "/srv/parley/ca.pem");
+  assert.equal("mysql" in toDirectoryConfig({ workingDirectory }), false);
 });
 
 test("signing keys get a successor after a season, or never, and may be distrusted from a time on", () => {

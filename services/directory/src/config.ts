@@ -8,11 +8,14 @@ import {
   parseDuration,
   parseEnum,
   parseInteger,
-  parseList,
   parsePath,
   parseText,
 } from "@parley/platform/config";
-import type { LogLevel } from "@parley/platform/telemetry/logger";
+import {
+  type MysqlConfig,
+  readMysqlEnvironment,
+  toMysqlConfig,
+} from "@parley/platform/storage/engine/mysql-config";
 import type { ConversationLimitsConfig } from "./api/conversation-handler.ts";
 import type { TokenLifetimes } from "./api/device-tokens.ts";
 import type { PasswordHasherOptions } from "./password-hasher.ts";
@@ -21,8 +24,10 @@ import type { PasswordHasherOptions } from "./password-hasher.ts";
 export type DirectoryEnvironment = Env & { readonly workingDirectory: string };
 
 export type DirectoryConfig = {
-  /** The SQLite file. */
+  /** The SQLite file, where there is no MySQL. */
   readonly databasePath: string;
+  /** Where accounts and conversations are, for all instances; undefined keeps them in the SQLite file. */
+  readonly mysql?: MysqlConfig;
   /** Whether anybody may make an account. */
   readonly signUpOpen: boolean;
   /** The `iss` claim of access tokens. */
@@ -44,20 +49,6 @@ export type DirectoryConfig = {
   readonly conversationLimits: ConversationLimitsConfig;
 };
 
-/** What only a process of its own needs; in the standalone server the other services are in the same one. */
-export type DirectoryProcessConfig = {
-  readonly listen: { readonly host: string; readonly port: number };
-  /** What the parts of one deployment show each other. */
-  readonly serviceToken: string;
-  /** `host:port` of each message service, and of each fan-out service. */
-  readonly messageAddresses: readonly string[];
-  readonly fanoutAddresses: readonly string[];
-  readonly logLevel: LogLevel;
-  readonly logFormat: "json" | "line";
-  /** How long a stop may take to finish what was taken on, in ms. */
-  readonly drainMs: number;
-};
-
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 const KIB = 1024;
@@ -67,7 +58,7 @@ const UTC_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?Z$/;
 /** Takes the variables that the directory reads out of the process's. */
 export function readEnvironment(env: Env): DirectoryEnvironment {
   const names = Object.keys(env).filter(
-    (name) => name === "PARLEY_DATA_DIRECTORY" || name.startsWith("PARLEY_DIRECTORY_"),
+    (name) => name === "PARLEY_DATA_DIRECTORY" || /^PARLEY_(DIRECTORY|MYSQL)_/.test(name),
   );
   const own = Object.fromEntries(names.map((name) => [name, env[name]]));
   return { ...own, workingDirectory: process.cwd() };
@@ -84,8 +75,10 @@ export function toDirectoryConfig(env: DirectoryEnvironment): DirectoryConfig {
     default: "open",
   });
   const signingKeyJson = env.PARLEY_DIRECTORY_SIGNING_KEY?.trim();
+  const mysql = toMysqlConfig(readMysqlEnvironment(env), env.workingDirectory);
   return {
     databasePath: join(data, "directory", "directory.sqlite"),
+    ...(mysql === undefined ? {} : { mysql }),
     signUpOpen: signUp === "open",
     issuer: parseText("PARLEY_DIRECTORY_ISSUER", env.PARLEY_DIRECTORY_ISSUER, {
       default: "parley",
@@ -98,50 +91,6 @@ export function toDirectoryConfig(env: DirectoryEnvironment): DirectoryConfig {
     externalIssuer: toExternalIssuer(env),
     conversationLimits: toConversationLimits(env),
   };
-}
-
-/** Throws a `ConfigError` that names the variable. */
-export function toProcessConfig(env: Env): DirectoryProcessConfig {
-  return {
-    listen: toListenAddress(
-      parseText("PARLEY_DIRECTORY_LISTEN", env.PARLEY_DIRECTORY_LISTEN, {
-        default: "127.0.0.1:7401",
-      }),
-    ),
-    serviceToken: parseText("PARLEY_SERVICE_TOKEN", env.PARLEY_SERVICE_TOKEN, {
-      expected: "the secret that all parts of this deployment share",
-    }),
-    messageAddresses: toAddresses("PARLEY_MESSAGE_ADDRESSES", env.PARLEY_MESSAGE_ADDRESSES),
-    fanoutAddresses: toAddresses("PARLEY_FANOUT_ADDRESSES", env.PARLEY_FANOUT_ADDRESSES),
-    logLevel: parseEnum("PARLEY_LOG_LEVEL", env.PARLEY_LOG_LEVEL, {
-      values: ["debug", "info", "warn", "error", "silent"],
-      default: "info",
-    }),
-    logFormat: parseEnum("PARLEY_LOG_FORMAT", env.PARLEY_LOG_FORMAT, {
-      values: ["json", "line"],
-      default: "json",
-    }),
-    drainMs: parseDuration("PARLEY_DRAIN_TIMEOUT", env.PARLEY_DRAIN_TIMEOUT, {
-      default: 10_000,
-      min: 0,
-      max: 600_000,
-    }),
-  };
-}
-
-function toListenAddress(text: string): DirectoryProcessConfig["listen"] {
-  const colon = text.lastIndexOf(":");
-  const port = Number(text.slice(colon + 1));
-  if (colon > 0 && /^\d+$/.test(text.slice(colon + 1)) && port <= 65_535) {
-    return { host: text.slice(0, colon), port };
-  }
-  throw new ConfigError("PARLEY_DIRECTORY_LISTEN", text, "host:port");
-}
-
-function toAddresses(name: string, text: string | undefined): readonly string[] {
-  const addresses = parseList(name, text, { default: [] });
-  if (addresses.length > 0) return addresses;
-  throw new ConfigError(name, text, "host:port of each instance, separated by commas");
 }
 
 function toSigningKeyTimes(

@@ -19,15 +19,15 @@ import { createSqlAccountStore, createSqlServerKeyStore } from "./embedded/sql-a
 import { createSqlBlockOutbox, createSqlPeople } from "./embedded/sql-block-store.ts";
 import { createSqlContactStore } from "./embedded/sql-contact-store.ts";
 import { createSqlDeviceStore } from "./embedded/sql-device-store.ts";
-import { openSqliteDatabase } from "./embedded/sqlite-database.ts";
 import { createExternalIssuer } from "./external-issuer.ts";
 import { createPasswordHasher } from "./password-hasher.ts";
 import { createRevocationRelay } from "./revocation-relay.ts";
+import { openDatabase } from "./stores.ts";
 
 export type DirectoryDependencies = {
   readonly telemetry: Telemetry;
   readonly clock?: Clock;
-  /** Told when the database and the log are of different histories. */
+  /** Told when the database cannot be reached, and when it and the log are of different histories. */
   readonly health?: Health;
   /** May be bound after the service was created; nothing is called before `start`. */
   readonly transports: { readonly message: Transport; readonly fanout: Transport };
@@ -56,7 +56,7 @@ export async function createDirectoryService(
 ): Promise<DirectoryService> {
   const { telemetry, clock = systemClock, health, transports } = dependencies;
   await using resources = new AsyncDisposableStack();
-  const database = resources.use(await openSqliteDatabase({ path: config.databasePath }));
+  const database = resources.use(await openDatabase(config, { log: telemetry.log, health }));
   const accounts = createSqlAccountStore(database);
   const devices = createSqlDeviceStore(database);
   const people = createSqlPeople(database);

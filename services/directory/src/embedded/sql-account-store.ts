@@ -210,6 +210,8 @@ function changePassword(
       .select("device_id")
       .where("user_id", "=", userId)
       .where("revoke_time_ms", "is", null)
+      // A sign-out at the same time holds only its device's lock, and would write into the outbox too.
+      .$if(database.locking === "row", (query) => query.forUpdate())
       .execute();
     const deviceIds = devices.map((device) => device.device_id);
     if (!deviceIds.includes(deviceId)) return { kind: "device-revoked" as const };

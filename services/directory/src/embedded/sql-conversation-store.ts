@@ -20,7 +20,7 @@ import {
   unchanged,
 } from "./sql-conversation-change.ts";
 import { toConversation, toMembership, toView } from "./sql-conversation-rows.ts";
-import { withTransaction } from "./sql-database.ts";
+import { withSnapshot, withTransaction } from "./sql-database.ts";
 
 /** Creates the store on a database whose migrations have run. */
 export function createSqlConversationStore(database: DirectoryDatabase): ConversationStore {
@@ -235,8 +235,8 @@ async function listMembers(
   readerUserId: string,
   page: { readonly after: MemberPlace | undefined; readonly limit: number },
 ) {
-  // In one transaction, because the version that is answered is the one that the page was read at.
-  return await withTransaction(database, async (trx) => {
+  // Of one moment, because the version that is answered is the one that the page was read at.
+  return await withSnapshot(database, async (trx) => {
     const view = await readView(trx, conversationId, readerUserId);
     if (view === undefined) return undefined;
     const { after } = page;

@@ -21,15 +21,36 @@ const ATTEMPTS_MAX = 5;
  * Runs `work` in one transaction that is durable when this resolves, and rolled back when `work` throws. A
  * transaction that only lost against another one is repeated, so `work` changes nothing outside of it.
  */
-export async function withTransaction<Tables, T>(
+export function withTransaction<Tables, T>(
   database: Pick<SqlDatabase<Tables>, "db" | "isTransient">,
   work: (trx: Transaction<Tables>) => Promise<T>,
 ): Promise<T> {
+  return repeatWhileTransient(database, () => database.db.transaction().execute(work));
+}
+
+/** Runs `work`, which only reads, so that everything it reads is of one moment. */
+export function withSnapshot<Tables, T>(
+  database: Pick<SqlDatabase<Tables>, "db" | "isTransient">,
+  work: (trx: Transaction<Tables>) => Promise<T>,
+): Promise<T> {
+  return repeatWhileTransient(database, () =>
+    database.db
+      .transaction()
+      .setIsolationLevel("repeatable read")
+      .setAccessMode("read only")
+      .execute(work),
+  );
+}
+
+async function repeatWhileTransient<T>(
+  { isTransient }: Pick<SqlDatabase<unknown>, "isTransient">,
+  run: () => Promise<T>,
+): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await database.db.transaction().execute(work);
+      return await run();
     } catch (error) {
-      if (attempt === ATTEMPTS_MAX || !database.isTransient(error)) throw error;
+      if (attempt === ATTEMPTS_MAX || !isTransient(error)) throw error;
     }
   }
 }
