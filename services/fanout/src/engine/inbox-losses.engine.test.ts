@@ -168,17 +168,16 @@ describe("the inbox store on Cassandra", () => {
         const id = `00000000-0000-4000-9000-${String(++number).padStart(12, "0")}`;
         const head = entryAt(1000, annAndBob, id);
         await store.write({ ...head, rows: [] }).durable;
-        await Promise.all(
-          order.map(
-            (at) => store.write({ conversationId: id, rows: [changes[at] as RowChange] }).durable,
-          ),
-        );
+        // One by one: what waits together would be one write.
+        for (const at of order) {
+          await store.write({ conversationId: id, rows: [changes[at] as RowChange] }).durable;
+        }
         const row = changes.reduce<InboxRow | undefined>(changeRow, undefined);
         const [item] = await store.listByConversation("eve", before(id), 1);
         assert.ok(row !== undefined && head.conversation !== undefined);
         assert.deepEqual(item, toInboxItem(id, row, head.conversation.head));
       }),
-      { numRuns: 150 },
+      { numRuns: 50 },
     );
   });
 
@@ -216,7 +215,7 @@ const before = (id: string) => `${id.slice(0, -1)}${String.fromCharCode(id.charC
 /** Changes of one row in the order of a log, first the joining, and the order in which they come, some of them twice. */
 const changesArbitrary = fc
   .array(fc.tuple(fc.constantFrom("joined", "left", "read"), fc.integer({ min: 1, max: 5 })), {
-    maxLength: 12,
+    maxLength: 8,
   })
   .map((steps) => {
     let seq = 1n;
