@@ -213,6 +213,16 @@ export function runInboxStoreContract(
       assert.deepEqual([...seen].toSorted(), numbers.map(uuid));
     });
 
+    it("gives what moved past the reader when nothing else is left", async () => {
+      await using fixture = await create();
+      const { store } = fixture;
+      await writeAll(store, ...[1, 2, 3, 4].map((n) => groupAt(n, ["ann"], headAt(2, n * 100))));
+      const pages = await readPages(store, "ann", 3, async (page) => {
+        if (page === 0) await writeAll(store, groupAt(1, ["ann"], headAt(5, 5000)));
+      });
+      assert.deepEqual(new Set(pages.flat()), new Set([1, 2, 3, 4].map(uuid)));
+    });
+
     it("gives an inbox that stands still once, in pages of any size", async () => {
       await using fixture = await create();
       const { store } = fixture;

@@ -40,14 +40,19 @@ export function createPageReader(pageToken: string, lastTouch: bigint, limit: nu
   const keepCount = limit + 1;
   let kept: TouchedItem[] = [];
   let moved = false;
+  // When everything that was left moves past the reader, this page is the first of those that moved.
+  const next = cursor.phase === "newest" && cursor.after !== undefined ? cursor.since : undefined;
+  const rest = next === undefined ? undefined : createPageReader(movedToken(next), next, limit);
   return {
     see(touched) {
       moved ||= touched.touch > cursor.since;
+      rest?.see(touched);
       if (!belongs(touched)) return;
       kept.push(touched);
       if (kept.length >= keepCount * 4) kept = kept.sort(compare).slice(0, keepCount);
     },
     finish() {
+      if (kept.length === 0 && rest !== undefined) return rest.finish();
       const page = kept.sort(compare).slice(0, limit);
       const more = kept.length > limit;
       return page.map((touched, index) => {
@@ -85,7 +90,11 @@ function tokenAfter(cursor: Cursor, { item, touch }: TouchedItem, last: boolean,
   if (!last) {
     return encodeToken(["newest", cursor.since, item.lastMessageId, item.conversationId]);
   }
-  return moved ? encodeToken(["moved", cursor.since]) : "";
+  return moved ? movedToken(cursor.since) : "";
+}
+
+function movedToken(since: bigint): string {
+  return encodeToken(["moved", since]);
 }
 
 function encodeToken(parts: readonly (string | bigint)[]): string {
