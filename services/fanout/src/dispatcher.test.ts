@@ -97,7 +97,6 @@ test("the inbox is readable before sessions are looked up", async () => {
   const durable = Promise.withResolvers<void>();
   await using dispatcher = createDispatcher({
     store: {
-      full: false,
       readConversation: async () => stored,
       write({ conversation }) {
         // Visible only some turns later: whoever looks sessions up before that would see the old head.
@@ -138,7 +137,6 @@ test("a store that fails is tried again, and no entry is skipped", async () => {
   const heads: bigint[] = [];
   await using dispatcher = createDispatcher({
     store: {
-      full: false,
       async readConversation() {
         if (failures-- > 0) throw new Error("not now");
         return undefined;
@@ -210,7 +208,6 @@ test("a store that waits for the disk does not hold up the end", async () => {
   const written = Promise.withResolvers<void>();
   const dispatcher = createDispatcher({
     store: {
-      full: true,
       readConversation: async () => undefined,
       write() {
         written.resolve();

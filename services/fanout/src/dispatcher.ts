@@ -35,7 +35,7 @@ export type Dispatcher = AsyncDisposable & {
 };
 
 export type DispatcherDependencies = {
-  readonly store: Pick<InboxStore, "readConversation" | "write" | "full">;
+  readonly store: Pick<InboxStore, "readConversation" | "write">;
   readonly locator: Pick<SessionLocator, "locate">;
   readonly deliverer: Pick<Deliverer, "hand">;
   readonly metrics: Pick<FanoutMetrics, "dispatched">;
@@ -70,6 +70,8 @@ class ConversationDispatcher implements Dispatcher {
   readonly #dependencies: DispatcherDependencies;
   readonly #lanes = new Map<string, Lane>();
   readonly #running = new Set<Promise<void>>();
+  /** For stores; a set, because a signal takes longer for a listener the more it has. */
+  readonly #waits = new Set<Deferred<void>>();
   readonly #disposed = new AbortController();
   #unfinished = 0;
   #idle: Deferred<void> | undefined;
@@ -101,6 +103,7 @@ class ConversationDispatcher implements Dispatcher {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed.abort(stopped());
+    for (const wait of this.#waits) wait.reject(this.#disposed.signal.reason);
     await Promise.all(this.#running);
   }
 
@@ -142,14 +145,12 @@ class ConversationDispatcher implements Dispatcher {
 
   /** Resolves when the next batch of this conversation may go; `finished` when this one is. */
   async #handle(jobs: readonly Job[]): Promise<{ readonly finished: Promise<unknown> }> {
-    const { store, tracer, metrics } = this.#dependencies;
+    const { tracer, metrics } = this.#dependencies;
     const entries = entriesOf(jobs);
     const spans = startSpans(tracer, "fanout.inbox", entries);
     const { plan, written } = await this.#write(jobs, entries);
     this.#report(plan);
-    // A store that is full waits for the disk, which must not hold up the end.
-    if (store.full) await orAborted(written.visible, this.#disposed.signal);
-    else await written.visible;
+    await this.#unlessDisposed(written.visible);
     endSpans(spans);
     const waits: Promise<unknown>[] = [written.durable];
     for (const run of plan.runs) {
@@ -193,6 +194,16 @@ class ConversationDispatcher implements Dispatcher {
       backoff ??= createBackoff({ initialMs: RETRY_MIN_MS, maxMs: RETRY_MAX_MS });
       await sleep(backoff.next(), this.#disposed.signal);
     }
+  }
+
+  /** A store may wait for its disk or its servers for hours, which must not hold up the end. */
+  async #unlessDisposed(visible: Promise<void>): Promise<void> {
+    this.#disposed.signal.throwIfAborted();
+    const wait = createDeferred<void>();
+    this.#waits.add(wait);
+    visible.then(wait.resolve);
+    await wait.promise;
+    this.#waits.delete(wait);
   }
 
   /** Resolves when the run is in the gateways' queues; `handedOver` when they have taken it. */
@@ -240,18 +251,6 @@ function toEvents(entries: readonly FanoutEntry[], spans: readonly Span[]): Deli
     const traceParent = parent === "" ? "" : (spans[next++]?.traceParent ?? parent);
     return create(DeliveryEventSchema, { seq, event, originSessionId, traceParent });
   });
-}
-
-async function orAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = () => aborted.reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
 }
 
 function stopped(): Error {
