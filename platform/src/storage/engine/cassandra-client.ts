@@ -92,6 +92,16 @@ export async function connectDriver(client: Client, config: CassandraConfig): Pr
     await client.shutdown();
     throw explainConnect(error, config);
   }
+  client.hosts.on("remove", closeRemoved);
+}
+
+/**
+ * When all nodes were gone, the driver replaces what it knows of the first that is back, and forgets to close what it
+ * replaces: that would hold a connection, and keep the process from ending.
+ */
+function closeRemoved(host: unknown): void {
+  const closable = typeof host === "object" && host !== null && "shutdown" in host;
+  if (closable && typeof host.shutdown === "function") void host.shutdown(false);
 }
 
 function explainConnect(error: unknown, config: CassandraConfig): unknown {
@@ -137,9 +147,8 @@ export function isPassing(error: unknown): boolean {
   if (error instanceof errors.ResponseError) return passing.has(error.code);
   if (error instanceof errors.OperationTimedOutError) return true;
   if (error instanceof errors.BusyConnectionError) return true;
-  if (error instanceof errors.NoHostAvailableError) {
-    return innerErrorsOf(error).every((inner) => typeof inner === "string" || isPassing(inner));
-  }
+  // Each node is away, or its connection is just being opened again.
+  if (error instanceof errors.NoHostAvailableError) return true;
   // A socket that broke. The driver marks what the system reports.
   return error instanceof Error && ("isSocketError" in error || "syscall" in error);
 }
