@@ -25,8 +25,10 @@ const CONNECT_TIMEOUT_MS = 5000;
 const CALLS_WAITING_MAX = 1000;
 /** Callers have less patience than this; they repeat. */
 const CONNECTION_WAIT_MAX_MS = 5000;
-/** Below what a proxy or the server (8 hours) waits before it ends a silent connection. */
-const IDLE_MAX_MS = 60_000;
+/** Shorter than the server's patience below, so that it ends no connection that a call is about to use. */
+const IDLE_MAX_MS = 20_000;
+/** The locks of an instance that vanished without a farewell (a cut network) are held for this long. */
+const SILENCE_MAX_SECONDS = 30;
 const KEEP_ALIVE_INITIAL_MS = 10_000;
 /** Rows are locked for ms; who waits longer waits for a transaction that hangs, and gives up before its caller does. */
 const LOCK_WAIT_MAX_SECONDS = 3;
@@ -37,7 +39,7 @@ const LOCK_WAIT_MAX_SECONDS = 3;
  * also locks no gaps between rows, over which inserts of different rows would meet in deadlocks.
  */
 const SESSION_STATEMENTS = [
-  `set session sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', autocommit = 1, innodb_lock_wait_timeout = ${LOCK_WAIT_MAX_SECONDS}`,
+  `set session sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', autocommit = 1, innodb_lock_wait_timeout = ${LOCK_WAIT_MAX_SECONDS}, wait_timeout = ${SILENCE_MAX_SECONDS}`,
   "set session transaction isolation level read committed",
 ];
 
@@ -64,7 +66,7 @@ class BoundedPool implements KyselyPool {
       ...(tlsCaFile === undefined ? {} : { ssl: trusting(tlsCaFile) }),
       connectTimeout: CONNECT_TIMEOUT_MS,
       connectionLimit: connectionsMax,
-      // One is kept: the next call need not wait for a greeting.
+      // The driver ends what is idle only where this is below the limit.
       maxIdle: Math.max(1, connectionsMax - 1),
       idleTimeout: IDLE_MAX_MS,
       queueLimit: CALLS_WAITING_MAX,

@@ -1,4 +1,4 @@
-/** The whole directory service as its account tests use it: real SQLite, real routes, other parts in memory. */
+/** The whole directory service as its tests use it: a real database, real routes, other parts in memory. */
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -70,16 +70,22 @@ export type AccountFixture = AsyncDisposable & {
   ): Promise<void>;
 };
 
-export type AccountFixtureOptions = { readonly config?: Partial<DirectoryConfig> };
+export type AccountFixtureOptions = {
+  readonly config?: Partial<DirectoryConfig>;
+  /** Another instance, whose log, fan-out and clock this one has too. */
+  readonly beside?: Pick<AccountFixture, "log" | "fanout" | "clock">;
+};
 
 export async function createAccountFixture(
   options: AccountFixtureOptions = {},
 ): Promise<AccountFixture> {
   const directory = await mkdtemp(join(tmpdir(), "parley-directory-"));
-  const clock = createManualClock();
   const telemetry = silentTelemetry();
-  const log = createMemoryAppendService();
-  const fanout = createRecordingFanout();
+  const {
+    clock = createManualClock(),
+    log = createMemoryAppendService(),
+    fanout = createRecordingFanout(),
+  } = options.beside ?? {};
   const transportOf = (routes: Routes, asCaller: Caller): Transport =>
     createInProcessTransport({ routes, interceptors: standardInterceptors(telemetry), asCaller });
   const internal: Caller = { kind: "internal", service: "test" };
