@@ -117,6 +117,29 @@ test("changes of many groups at once are all made", async (context) => {
   }
 });
 
+test("a page of members is of the version that comes with it, while others change the group", async () => {
+  await using instances = await openTwo();
+  const { one, two } = instances;
+  const [owner = "", ...others] = people(60);
+  const { conversationId } = done(
+    await one.conversations.createGroup(groupOf(owner, []), requestOf(owner)),
+  );
+  let changing = true;
+  const changes = (async () => {
+    for (const userId of others) {
+      const reads = { userIds: [owner, userId] };
+      await one.conversations.change(conversationId, reads, add(owner, [userId]));
+    }
+    changing = false;
+  })();
+  while (changing) {
+    const page = { after: undefined, limit: 500 };
+    const listed = await two.conversations.listMembers(conversationId, owner, page);
+    assert.equal(listed?.members.length, listed?.view.conversation.memberCount);
+  }
+  await changes;
+});
+
 test("two people who open a conversation with each other at once have one", async () => {
   await using instances = await openTwo();
   for (let round = 0; round < 10; round++) {
