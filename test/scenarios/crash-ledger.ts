@@ -17,6 +17,8 @@ export type Ledger = {
   stop(): void;
   /** Resolves when so many more messages were acknowledged. */
   more(count: number): Promise<void>;
+  /** Resolves when so many more were acknowledged in every conversation. */
+  moreEverywhere(count: number): Promise<void>;
   /**
    * Compares the books of one conversation with its whole history: every acknowledged message is there once, at the
    * place it was acknowledged at; `seq` is dense; every reader was told the same, in the same order, each entry once.
@@ -74,6 +76,10 @@ export function createLedger(): Ledger {
       new Promise((resolve) => {
         waiters.push({ at: acked + count, resolve });
       }),
+    async moreEverywhere(count) {
+      const targets = [...acks.values()].map((of) => ({ of, at: of.size + count }));
+      while (targets.some(({ of, at }) => of.size < at)) await this.more(1);
+    },
     verify(conversationId, history) {
       const places = new Map<string, Message>();
       history.forEach((entry, index) => {

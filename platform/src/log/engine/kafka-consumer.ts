@@ -190,7 +190,7 @@ class GroupConsumer implements LogConsumer {
       gained.filter((of) => of.lane === undefined && !of.revoked.signal.aborted);
     while (missing().length > 0 && !this.#stopping.signal.aborted) {
       try {
-        const offsets = await readOffsets(admin, topicName, groupId);
+        const offsets = await readOffsets(settings, admin, topicName, groupId);
         await Promise.all(missing().map((assigned) => this.#locate(assigned, offsets)));
       } catch (error) {
         if (!this.#startedUp) throw error;
@@ -257,9 +257,9 @@ class GroupConsumer implements LogConsumer {
 
   /** Records are missing, or the end moved back: either fetching was interrupted, or it is another log. */
   async #checkRange(assigned: Assigned, lane: KafkaLane): Promise<void> {
-    const { admin, topicName, onReplaced } = this.#deps;
+    const { settings, admin, topicName, onReplaced } = this.#deps;
     const { partition } = assigned;
-    const ranges = await readRanges(admin, topicName).catch(() => undefined);
+    const ranges = await readRanges(settings, admin, topicName).catch(() => undefined);
     const range = ranges?.get(partition);
     if (this.#assigned.get(partition) !== assigned) return;
     const next = lane.nextFetchOffset;

@@ -6,7 +6,13 @@ import { randomUUID } from "node:crypto";
 import type { Admin, Kafka, Producer } from "kafkajs";
 import { isUuid } from "../../ids.ts";
 import { type LogIdentity, LogUnavailableError } from "../port.ts";
-import { configEntries, createTopic, KafkaTopicError } from "./kafka-topics.ts";
+import { readRanges } from "./kafka-offsets.ts";
+import {
+  configEntries,
+  createTopic,
+  KafkaTopicError,
+  settledPartitionCount,
+} from "./kafka-topics.ts";
 import type { KafkaLogSettings } from "./options.ts";
 
 const TOPIC = "identity";
@@ -32,8 +38,9 @@ export async function bindIdentity(
     replicationFactor: settings.replicationFactor,
     configEntries: configEntries(settings, RETENTION_FOREVER_MS),
   });
-  const [offsets] = await admin.fetchTopicOffsets(topic);
-  if (offsets === undefined || offsets.high === "0") {
+  await settledPartitionCount(admin, topic, settings);
+  const offsets = (await readRanges(settings, admin, topic)).get(0);
+  if (offsets === undefined || offsets.endOffset === 0) {
     const { partitionCount } = settings;
     const identity: LogIdentity = { epoch: randomUUID(), partitionCount };
     await producer.send({

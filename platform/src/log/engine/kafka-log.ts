@@ -85,8 +85,8 @@ class KafkaLog implements Log {
   }
 
   async range(topic: string, partition: number): Promise<PartitionRange> {
-    const { topics, admin } = this.#parts;
-    const ranges = await readRanges(admin, await topics.ensure(topic));
+    const { settings, topics, admin } = this.#parts;
+    const ranges = await readRanges(settings, admin, await topics.ensure(topic));
     const range = ranges.get(partition);
     if (range === undefined)
       throw new RangeError(`There is no partition ${partition} in ${topic}.`);

@@ -62,11 +62,11 @@ class RenewedMembership implements Membership {
       maxMs: settings.retryPauseMaxMs,
     });
     while (!signal.aborted) {
-      const sinceMs = settings.clock.nowMs();
+      const sinceMs = settings.clock.monotoneMs();
       const error = await this.#runClient();
       if (signal.aborted) return;
       onLost(error);
-      if (settings.clock.nowMs() - sinceMs > settings.sessionTimeoutMs) backoff.reset();
+      if (settings.clock.monotoneMs() - sinceMs > settings.sessionTimeoutMs) backoff.reset();
       // Rejects only when the membership ends, which the loop sees by itself.
       await sleep(backoff.next(), signal).catch(() => {});
     }

@@ -1,6 +1,8 @@
 /** Where partitions begin and end, and where a group stands in them. */
-import type { Admin } from "kafkajs";
+import kafkajs, { type Admin } from "kafkajs";
+import type { TimerClock } from "../../clock.ts";
 import { LogRangeError, type PartitionRange } from "../port.ts";
+import type { KafkaLogSettings } from "./options.ts";
 
 export type PartitionOffsets = PartitionRange & {
   /** Undefined when the group has committed nothing. */
@@ -10,11 +12,16 @@ export type PartitionOffsets = PartitionRange & {
 /** Kafka's word for "nothing committed". */
 const NOT_COMMITTED = -1;
 
+/** A leader that was just elected may not know it yet, and the client asks for these only once. */
+const ATTEMPTS_MAX = 20;
+const PAUSE_MS = 100;
+
 export async function readRanges(
+  { clock }: Pick<KafkaLogSettings, "clock">,
   admin: Pick<Admin, "fetchTopicOffsets">,
   topicName: string,
 ): Promise<ReadonlyMap<number, PartitionRange>> {
-  const partitions = await admin.fetchTopicOffsets(topicName);
+  const partitions = await withRetries(clock, () => admin.fetchTopicOffsets(topicName));
   return new Map(
     partitions.map(({ partition, low, high }) => [
       partition,
@@ -23,14 +30,27 @@ export async function readRanges(
   );
 }
 
+async function withRetries<T>(clock: TimerClock, attempt: () => Promise<T>): Promise<T> {
+  for (let attempts = 1; ; attempts++) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const passing = error instanceof kafkajs.KafkaJSError && error.retriable;
+      if (!passing || attempts === ATTEMPTS_MAX) throw error;
+      await new Promise<void>((resolve) => clock.setTimer(PAUSE_MS, resolve));
+    }
+  }
+}
+
 export async function readOffsets(
+  settings: Pick<KafkaLogSettings, "clock">,
   admin: Pick<Admin, "fetchTopicOffsets" | "fetchOffsets">,
   topicName: string,
   groupId: string,
 ): Promise<ReadonlyMap<number, PartitionOffsets>> {
   const [ranges, groups] = await Promise.all([
-    readRanges(admin, topicName),
-    admin.fetchOffsets({ groupId, topics: [topicName] }),
+    readRanges(settings, admin, topicName),
+    withRetries(settings.clock, () => admin.fetchOffsets({ groupId, topics: [topicName] })),
   ]);
   const committed = new Map(
     (groups[0]?.partitions ?? []).map(({ partition, offset }) => [partition, Number(offset)]),

@@ -79,7 +79,8 @@ export function configEntries(
   ];
 }
 
-async function settledPartitionCount(
+/** The number of a topic's partitions, as soon as each has a leader. */
+export async function settledPartitionCount(
   admin: Admin,
   name: string,
   { clock }: KafkaLogSettings,

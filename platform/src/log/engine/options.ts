@@ -95,7 +95,7 @@ const defaults: KafkaLogTuning = {
   deliveryBytesMax: MIB,
   bufferBytesMax: 4 * MIB, // A few deliveries ahead, times the partitions of this process.
   commitDelayMs: 500, // What a crash may make a group see again.
-  sessionTimeoutMs: 10 * SECOND_MS, // Take-over within 15 s; a pause of garbage collection is far shorter.
+  sessionTimeoutMs: 6 * SECOND_MS, // The least that brokers take: conversations stand still for so long when a process dies.
   requestTimeoutMs: 10 * SECOND_MS,
   retryPauseMinMs: 100,
   retryPauseMaxMs: 5 * SECOND_MS,
