@@ -8,7 +8,7 @@ import {
 import { createManualClock } from "@parley/platform/clock";
 import { reasonOf } from "@parley/platform/errors";
 import { newUuid } from "@parley/platform/ids";
-import { connectCassandra } from "@parley/platform/storage/engine/cassandra";
+import { type CassandraSession, connectCassandra } from "@parley/platform/storage/engine/cassandra";
 import {
   CassandraSchemaError,
   CassandraUnavailableError,
@@ -104,6 +104,33 @@ async function everything(store: MessageStore, conversationId: string) {
   };
 }
 
+/** Runs something on a session whose writes fail after the first few. True if one did. */
+async function dieAfter(
+  writes: number,
+  run: (session: CassandraSession) => Promise<void>,
+): Promise<boolean> {
+  let left = writes;
+  const { session } = medium;
+  const dying: CassandraSession = {
+    keyspace: session.keyspace,
+    read: (...query) => session.read(...query),
+    writeIfAbsent: (statement) => session.writeIfAbsent(statement),
+    async write(...statements) {
+      if (statements.length === 0) return;
+      if (left-- <= 0) throw new CassandraUnavailableError("died");
+      await session.write(...statements);
+    },
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+  try {
+    await run(dying);
+    return false;
+  } catch (error) {
+    assert.ok(error instanceof CassandraUnavailableError);
+    return true;
+  }
+}
+
 describe("the Cassandra store", () => {
   it("gives the same rows when writes have no answer in time and are repeated", async () => {
     await using proxy = await openHeldProxy(TEST_CONTACT_POINT);
@@ -179,6 +206,57 @@ describe("the Cassandra store", () => {
     assert.deepEqual(told, [1, 2, "recovered"]);
     assert.equal((await everything(store, conversationId)).rows.length, 3);
     assert.equal((await store.raiseReceipt(conversationId, receipt)).deliveredGrew, true);
+  });
+
+  it("is as before or as after, wherever it dies, and whole when it is written again", async () => {
+    const members = (...userIds: string[]) =>
+      new Map(userIds.map((userId) => [userId, { joinedSeq: 1, maySend: true }]));
+    let deaths = 0;
+    for (let left = 0; deaths === left; left++) {
+      const conversationId = newUuid();
+      const before = { ...stateOf(conversationId, rowOf(6)), members: members("ann", "ben") };
+      const state = { ...stateOf(conversationId, rowOf(9)), members: members("ann", "cem") };
+      const first = batchOf(conversationId, rowsOf(1, 6));
+      const second = batchOf(conversationId, rowsOf(7, 9));
+      const window = { userId: "ben", joinedSeq: 1, leftSeq: 8 };
+      const receipt = { userId: "ann", deliveredSeq: 9, readSeq: 9, updateTimeMs: NOW_MS };
+      const [begun, changed] = [first.conversations[0], second.conversations[0]];
+      assert.ok(begun !== undefined && changed !== undefined);
+      await using store = await medium.open();
+      const beginning = { ...begun, state: before, membersPut: ["ann", "ben"] };
+      await store.write({ ...first, conversations: [beginning] }).durable;
+      const batch = {
+        ...second,
+        conversations: [
+          {
+            ...changed,
+            state,
+            closedWindows: [window],
+            membersPut: ["cem"],
+            membersRemoved: ["ben"],
+            receipts: [receipt],
+          },
+        ],
+      };
+      const died = await dieAfter(left, async (session) => {
+        await using dying = await medium.open({ session, onProblem: () => undefined });
+        await dying.write(batch).readable;
+      });
+      if (died) deaths++;
+      const whole = async () => {
+        assert.deepEqual(await everything(store, conversationId), { state, rows: rowsOf(1, 9) });
+        assert.deepEqual(await store.readClosedWindows(conversationId, "ben"), [window]);
+        assert.deepEqual(await store.readReceipts(conversationId, ["ann"]), [receipt]);
+        const { key } = entryOf(conversationId, rowOf(9));
+        assert.equal((await store.findDedupe([{ key, beforeOffset: 1000 }]))[0]?.seq, 9);
+      };
+      const found = await everything(store, conversationId);
+      if (found.state?.lastSeq === 9) await whole();
+      else assert.deepEqual(found.state, before);
+      await store.write(batch).durable;
+      await whole();
+    }
+    assert.ok(deaths >= 8, `it died at ${deaths} places only`);
   });
 
   it("ends what is being written when it is disposed of", async () => {

@@ -1,8 +1,13 @@
 /** Instances over one keyspace, each of which can die, or stand still, before any request that writes. */
+import { setImmediate } from "node:timers/promises";
 import type { CassandraSession } from "@parley/platform/storage/engine/cassandra";
 import type { CassandraMedium } from "./cassandra-medium.ts";
+import { createRandom } from "./history-run.ts";
 import type { HistoryWorld, OpenOptions } from "./history-world.ts";
 import { ModelCrash } from "./model-store.ts";
+
+/** Turns of the event loop by which a write may be late. */
+const TURNS_MAX = 6;
 
 /**
  * A world on an empty medium; disposing empties it again. The nodes sync before they answer, so the loss of power
@@ -10,6 +15,8 @@ import { ModelCrash } from "./model-store.ts";
  */
 export function createCassandraWorld(medium: CassandraMedium): HistoryWorld {
   let age = 0;
+  // Its own: how often it is asked depends on the engine, and what happens to instances must not.
+  const shuffle = createRandom(1);
   const world: HistoryWorld = {
     async open({ beforeStep, chooseReplay }: OpenOptions) {
       const born = age;
@@ -19,6 +26,8 @@ export function createCassandraWorld(medium: CassandraMedium): HistoryWorld {
         read: (...query) => session.read(...query),
         async write(...statements) {
           if (statements.length === 0) return;
+          // What is sent side by side arrives in any order.
+          for (let turn = shuffle() * TURNS_MAX; turn >= 1; turn--) await setImmediate();
           await beforeStep();
           if (born !== age) throw new ModelCrash("the power was lost");
           await session.write(...statements);
