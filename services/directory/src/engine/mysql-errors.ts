@@ -54,6 +54,11 @@ export function isAccessDenied(error: unknown): boolean {
   return isRefusalOf(error, ACCESS_DENIED);
 }
 
+/** Whether the server did not answer a statement in time. */
+export function isTimeout(error: { readonly code?: string }): boolean {
+  return /^PROTOCOL_SEQUENCE_TIMEOUT$/.test(error.code ?? "");
+}
+
 /** Whether it is one of these numbers of the server, bare or inside of what a caller is told. */
 export function isRefusalOf(error: unknown, numbers: ReadonlySet<number>): boolean {
   const inner = error instanceof ConnectError ? error.cause : error;

@@ -4,7 +4,13 @@ import { SettingError } from "@parley/platform/config";
 import type { MysqlConfig } from "@parley/platform/storage/engine/mysql-config";
 import type { MysqlPoolConnection as KyselyConnection, MysqlPool as KyselyPool } from "kysely";
 import { createPool, type Pool, type PoolConnection, type QueryError } from "mysql2";
-import { databaseBusy, databaseClosed, MysqlError, toMysqlRefusal } from "./mysql-errors.ts";
+import {
+  databaseBusy,
+  databaseClosed,
+  isTimeout,
+  MysqlError,
+  toMysqlRefusal,
+} from "./mysql-errors.ts";
 
 export type MysqlPoolOptions = {
   readonly connectionsMax: number;
@@ -60,7 +66,7 @@ class BoundedPool implements KyselyPool {
     const { host, port, username: user, password, tlsCaFile } = config;
     const { database, connectionsMax } = options;
     this.#pool = createPool({
-      ...{ host, port, user, charset: "UTF8MB4_BIN" },
+      ...{ host, port, user, charset: "utf8mb4_bin" },
       ...(password === undefined ? {} : { password }),
       ...(database === undefined ? {} : { database }),
       ...(tlsCaFile === undefined ? {} : { ssl: trusting(tlsCaFile) }),
@@ -233,7 +239,7 @@ class Connection implements KyselyConnection {
     this.#lost = error;
     this.#raw.destroy();
     // One connection that was lost says nothing about the server; the next attempt to connect does.
-    if (cause.code === "PROTOCOL_SEQUENCE_TIMEOUT") this.#note(error);
+    if (isTimeout(cause)) this.#note(error);
   }
 }
 
