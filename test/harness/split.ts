@@ -1,6 +1,6 @@
 /**
- * Parley as separate processes on real engines: two gateways, two message and two fan-out instances, presence and
- * the directory. Every topology has names of its own on the engines, so that tests do not meet.
+ * Parley as separate processes on real engines: two gateways, two instances each of message, fan-out and directory,
+ * and one of presence. Every topology has names of its own on the engines, so that tests do not meet.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -50,6 +50,7 @@ export type Split = AsyncDisposable & {
 const PARTS = [
   "presence-1",
   "directory-1",
+  "directory-2",
   "fanout-1",
   "fanout-2",
   "message-1",
@@ -123,6 +124,7 @@ async function engineEnvironment(): Promise<Record<string, string>> {
     PARLEY_CASSANDRA_DATACENTER: "datacenter1",
     PARLEY_CASSANDRA_KEYSPACE: name,
     PARLEY_CASSANDRA_REPLICATION: "datacenter1:1",
+    PARLEY_MYSQL_URL: `mysql://root@127.0.0.1:13306/${name}`,
     PARLEY_REDIS_URLS: "redis://127.0.0.1:16379",
     PARLEY_REDIS_PREFIX: `${name}:`,
   };

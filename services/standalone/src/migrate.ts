@@ -1,5 +1,6 @@
 /** `parley migrate`: brings what is on the engines to the state that this version needs. */
 
+import { migrateDirectory } from "@parley/directory/engine/mysql-migrations";
 import { fanoutSchema } from "@parley/fanout/engine/migrations";
 import { messageSchema } from "@parley/message/engine/migrations";
 import { ConfigError, type Env } from "@parley/platform/config";
@@ -50,17 +51,25 @@ export async function migrate({ args, env, stdout, stderr }: MigrateOptions): Pr
 /** What was done, a line each. */
 async function migrateEngines(config: StandaloneConfig): Promise<readonly string[]> {
   const { cassandra } = config.message;
+  const { mysql } = config.directory;
   const lines: string[] = [];
   if (cassandra !== undefined) {
     const schemas = [messageSchema(), fanoutSchema()];
     const applied = await migrateCassandraSchemas(cassandra, schemas);
-    const place = `Cassandra keyspace ${cassandra.keyspace}`;
-    lines.push(`${place}: ${applied.length === 0 ? "up to date" : applied.join(", ")}`);
+    lines.push(`Cassandra keyspace ${cassandra.keyspace}: ${summary(applied)}`);
+  }
+  if (mysql !== undefined) {
+    const applied = await migrateDirectory(mysql);
+    lines.push(`MySQL database ${mysql.database}: ${summary(applied)}`);
   }
   if (config.kafka !== undefined) lines.push(await makeTopics(config, config.kafka.prefix));
   if (lines.length === 0)
     lines.push("No engine is configured: a server with its data in a folder migrates itself.");
   return lines;
+}
+
+function summary(applied: readonly string[]): string {
+  return applied.length === 0 ? "up to date" : applied.join(", ");
 }
 
 /** Topics are made when they are first asked for. */
