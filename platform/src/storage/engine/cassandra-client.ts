@@ -171,7 +171,8 @@ function trusting(caFile: string) {
  * Reads that take long are sent once more, to another replica. Writes are not: a replica that is slow with
  * writes is loaded, and a second coordinator would only send it the same again.
  */
-class SpeculativeReads extends policies.speculativeExecution.ConstantSpeculativeExecutionPolicy {
+export class SpeculativeReads extends policies.speculativeExecution
+  .ConstantSpeculativeExecutionPolicy {
   readonly #none = { nextExecution: () => -1 };
 
   constructor(delayMs: number) {
