@@ -98,6 +98,7 @@ up_cassandra() {
 cluster_name: parley
 num_tokens: 1
 partitioner: org.apache.cassandra.dht.Murmur3Partitioner
+auto_snapshot: false
 commitlog_sync: group
 commitlog_sync_group_window: 2ms
 data_file_directories: [$data/data]

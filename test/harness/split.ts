@@ -12,6 +12,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { removeFromEngines } from "./engines.ts";
 import { testEnvironment } from "./server.ts";
 import { freePort } from "./server-process.ts";
 
@@ -62,7 +63,8 @@ const PARTS = [
 /** Starts everything on the engines that `npm run engines -- up` has started. */
 export async function startSplit(environment: Record<string, string> = {}): Promise<Split> {
   const directory = await mkdtemp(join(tmpdir(), "parley-split-"));
-  const shared = { ...(await engineEnvironment()), ...environment };
+  const name = `test${randomBytes(4).toString("hex")}`;
+  const shared = { ...engineEnvironment(name), ...environment };
   const ports = new Map<string, { internal: number; http: number }>();
   for (const name of PARTS) ports.set(name, { internal: await freePort(), http: await freePort() });
   const addressesOf = (service: string) =>
@@ -100,6 +102,7 @@ export async function startSplit(environment: Record<string, string> = {}): Prom
     },
     async [Symbol.asyncDispose]() {
       await Promise.all(processes.map((part) => part.stop()));
+      await removeFromEngines(name);
       await rm(directory, { recursive: true, force: true });
     },
   };
@@ -112,9 +115,8 @@ export async function startSplit(environment: Record<string, string> = {}): Prom
   return split;
 }
 
-/** Names of their own on the engines, and few copies of everything: there is one node of each. */
-async function engineEnvironment(): Promise<Record<string, string>> {
-  const name = `test${randomBytes(4).toString("hex")}`;
+/** Names of its own on the engines, and few copies of everything: there is one node of each. */
+function engineEnvironment(name: string): Record<string, string> {
   return {
     PARLEY_LOG_PARTITIONS: "8",
     PARLEY_KAFKA_BROKERS: "127.0.0.1:19092",

@@ -24,7 +24,7 @@ export type CrashLoad = AsyncDisposable & {
 export async function startCrashLoad(server: { readonly url: string }): Promise<CrashLoad> {
   const people: ParleyClient[] = [];
   const ledger = createLedger();
-  const conversations: { conversationId: string; reader: ParleyClient }[] = [];
+  const conversations: { conversationId: string; members: readonly ParleyClient[] }[] = [];
   const join = async (name: string) => {
     const person = await openPerson(server, name);
     people.push(person);
@@ -35,7 +35,7 @@ export async function startCrashLoad(server: { readonly url: string }): Promise<
       ledger.read(member, conversationId);
       ledger.write(member, conversationId, member.account?.username ?? "", WINDOW);
     }
-    conversations.push({ conversationId, reader: members.at(-1) as ParleyClient });
+    conversations.push({ conversationId, members });
   };
   for (let pair = 0; pair < PAIRS; pair += 1) {
     const [left, right] = [await join(`left${pair}`), await join(`right${pair}`)];
@@ -59,11 +59,11 @@ export async function startCrashLoad(server: { readonly url: string }): Promise<
     async verify() {
       ledger.stop();
       await Promise.all(people.map((person) => person.outbox.settled()));
-      for (const { conversationId, reader } of conversations) {
-        const history = await readAll(reader, conversationId);
-        await eventually(
-          "readers are told everything",
-          () => reader.conversation(conversationId).position >= BigInt(history.length),
+      for (const { conversationId, members } of conversations) {
+        const history = await readAll(members[0] as ParleyClient, conversationId);
+        const end = BigInt(history.length);
+        await eventually("everybody is told everything", () =>
+          members.every((member) => member.conversation(conversationId).position >= end),
         );
         ledger.verify(conversationId, history);
       }
