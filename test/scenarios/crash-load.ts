@@ -3,7 +3,7 @@ import type { ParleyClient } from "@parley/sdk";
 import { eventually, openPerson } from "../harness/clients.ts";
 import { createLedger, type Ledger, online, readAll } from "./crash-ledger.ts";
 
-const PAIRS = 6;
+const PAIRS_DEFAULT = 6;
 const GROUP_MEMBERS = 5;
 /** Messages that each sender has on their way. */
 export const WINDOW = 8;
@@ -21,7 +21,10 @@ export type CrashLoad = AsyncDisposable & {
 };
 
 /** Pairs who both write, and a group in which everybody writes; everybody's copy is kept in the books. */
-export async function startCrashLoad(server: { readonly url: string }): Promise<CrashLoad> {
+export async function startCrashLoad(
+  server: { readonly url: string },
+  { pairs = PAIRS_DEFAULT }: { readonly pairs?: number } = {},
+): Promise<CrashLoad> {
   const people: ParleyClient[] = [];
   const ledger = createLedger();
   const conversations: { conversationId: string; members: readonly ParleyClient[] }[] = [];
@@ -37,7 +40,7 @@ export async function startCrashLoad(server: { readonly url: string }): Promise<
     }
     conversations.push({ conversationId, members });
   };
-  for (let pair = 0; pair < PAIRS; pair += 1) {
+  for (let pair = 0; pair < pairs; pair += 1) {
     const [left, right] = [await join(`left${pair}`), await join(`right${pair}`)];
     const { id } = await left.openDirect(right.account?.userId ?? "");
     chat([left, right], id);

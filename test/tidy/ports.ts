@@ -1,13 +1,6 @@
 /** Every port has an embedded and an engine adapter, and each runs the port's one contract suite. */
 import { resolveImport, type SourceFile } from "./sources.ts";
 
-/**
- * Contract suites whose port has no engine adapter yet. The engine adapters (Kafka, Cassandra, MySQL, Redis)
- * are the next step of the project; each one that lands takes its line out of this list.
- */
-const awaitingEngine: readonly string[] = [
-];
-
 /** Suites that are no ports: they have other implementations than embedded and engine, named here. */
 const otherSuites: Record<string, string> = {
   "platform/src/rpc/hosts.contract.ts": "run by the three RPC hosts",
@@ -27,10 +20,7 @@ export function checkPorts(files: readonly SourceFile[]): string[] {
       problems.push(`${suite.path} is run by no embedded adapter`);
     }
     const hasEngine = users.some((file) => file.path.includes("/engine/"));
-    const awaited = awaitingEngine.includes(suite.path);
-    if (!hasEngine && !awaited) problems.push(`${suite.path} is run by no engine adapter`);
-    if (hasEngine && awaited)
-      problems.push(`${suite.path} has an engine adapter; take it out of the list`);
+    if (!hasEngine) problems.push(`${suite.path} is run by no engine adapter`);
     return problems;
   });
 }
