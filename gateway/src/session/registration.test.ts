@@ -19,10 +19,15 @@ type State = { readonly sessionId?: string; readonly ageMs?: number };
 function createSlowRegistry() {
   const sessions = new Set<string>();
   const ages: number[] = [];
-  const waiting: { what: "heartbeats" | "removal"; ids: string[]; arrive: () => void }[] = [];
-  const request = <T>(what: "heartbeats" | "removal", ids: string[], answer: () => T) =>
-    new Promise<T>((resolve) => {
-      waiting.push({ what, ids, arrive: () => resolve(answer()) });
+  type Waiting = { what: "heartbeats" | "removal"; ids: string[]; arrive(): void; lose(): void };
+  const waiting: Waiting[] = [];
+  const request = <T>(what: Waiting["what"], ids: string[], answer: () => T) =>
+    new Promise<T>((resolve, reject) => {
+      const lose = () => {
+        answer();
+        reject(new Error("the answer was lost"));
+      };
+      waiting.push({ what, ids, arrive: () => resolve(answer()), lose });
     });
   return {
     sessions,
@@ -30,6 +35,11 @@ function createSlowRegistry() {
     /** What is on its way, as words. */
     get waiting() {
       return waiting.map(({ what, ids }) => `${what} of ${ids.length}`);
+    },
+    /** The newest request arrives, and its answer is lost. */
+    async loseAnswer() {
+      waiting.pop()?.lose();
+      await settle(3);
     },
     /** Lets the newest request arrive first. */
     async arrive() {
@@ -103,6 +113,24 @@ describe("registration", () => {
     assert.deepEqual(registry.waiting, ["removal of 1"]);
     await registry.arrive();
     assert.deepEqual([...registry.sessions], [staying.id]);
+  });
+
+  it("takes sessions as lost whose heartbeat may have been new to the registry, once", async () => {
+    const { registry, registration, newSession, join } = start();
+    const [one, other] = [newSession(), newSession()];
+    await join(one);
+    await join(other);
+    registry.sessions.clear();
+    const failing = registration.tick([one, other]);
+    await registry.loseAnswer();
+    assert.deepEqual(await failing, []);
+    const tick = async () => {
+      const ticking = registration.tick([one, other]);
+      await registry.arrive();
+      return (await ticking).map(({ id }) => id);
+    };
+    assert.deepEqual(await tick(), [one.id, other.id]);
+    assert.deepEqual(await tick(), []);
   });
 
   it("does not wait for heartbeats that were made after the end", async () => {

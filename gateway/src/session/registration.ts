@@ -40,6 +40,8 @@ export class Registration {
   #ticking = false;
   #closed = false;
   readonly #working = new Set<Promise<void>>();
+  /** Sessions whose last heartbeat was not answered. */
+  readonly #unanswered = new WeakSet<Session>();
   /** Heartbeats on their way: they name sessions that may end before the registry has read them. */
   readonly #recording = new Set<Promise<unknown>>();
 
@@ -61,7 +63,7 @@ export class Registration {
     this.#schedule();
   }
 
-  /** Reports all sessions; answers with those that the registry had lost. A late tick is left out. */
+  /** Reports all sessions; answers with those that the registry had, or may have, lost. A late tick is left out. */
   async tick(sessions: Iterable<Session>): Promise<Session[]> {
     if (this.#ticking) return [];
     this.#ticking = true;
@@ -69,12 +71,12 @@ export class Registration {
     try {
       let some: Session[] = [];
       const send = async () => {
-        const sent = new Map(some.map((session) => [session.id, session]));
+        const sent = some;
         some = [];
-        for (const id of await this.#record([...sent.values()])) {
-          const session = sent.get(id);
+        const isNew = new Set(await this.#recordKnown(sent));
+        for (const session of sent) {
           // One whose first registration is on its way reads the inbox after it anyway.
-          if (session?.registered === true && !session.ended) lost.push(session);
+          if (isNew.has(session.id) && session.registered && !session.ended) lost.push(session);
         }
       };
       for (const session of sessions) {
@@ -146,6 +148,22 @@ export class Registration {
     } catch (error) {
       for (const { done } of joining) done.reject(error);
     }
+  }
+
+  /**
+   * The ids of those that were new to the registry, now or at an attempt whose answer was lost: it may have taken them
+   * anew then, after events had passed them by.
+   */
+  async #recordKnown(sessions: readonly Session[]): Promise<readonly string[]> {
+    let newIds: readonly string[];
+    try {
+      newIds = await this.#record(sessions);
+    } catch (error) {
+      for (const session of sessions) this.#unanswered.add(session);
+      throw error;
+    }
+    const before = sessions.filter((session) => this.#unanswered.delete(session));
+    return [...newIds, ...before.map(({ id }) => id)];
   }
 
   async #record(sessions: readonly Session[]): Promise<readonly string[]> {
