@@ -1,5 +1,11 @@
 /** What operators and orchestrators ask over plain HTTP. */
-import { type Health, renderHealth } from "@parley/platform/health";
+import type { Health } from "@parley/platform/health";
+import {
+  sendLiveness,
+  sendMetrics,
+  sendReadiness,
+  sendText,
+} from "@parley/platform/http/health-pages";
 import { bearerToken, secretsEqual } from "@parley/platform/rpc/access";
 import type { EdgeRequest, EdgeResponse } from "@parley/platform/rpc/edge-host";
 import type { Telemetry } from "@parley/platform/telemetry/telemetry";
@@ -36,28 +42,17 @@ export function createHttpPages(dependencies: HttpPagesDependencies): HttpPages 
     return 403;
   };
 
-  const sendMetrics = async (response: EdgeResponse) => {
-    const { metrics, log } = telemetry;
-    try {
-      const text = await metrics.renderMetrics();
-      sendText(response, 200, text, metrics.contentType);
-    } catch (error) {
-      log.error({ error }, "The metrics could not be rendered.");
-      sendText(response, 500, "The metrics could not be rendered.\n");
-    }
-  };
-
   return (path, request, response) => {
     switch (path) {
       case "/healthz":
-        sendText(response, 200, "ok\n");
+        sendLiveness(response);
         return true;
       case "/readyz":
-        sendText(response, health.serving ? 200 : 503, renderHealth(health), "application/json");
+        sendReadiness(response, health);
         return true;
       case "/metrics": {
         const status = metricsStatus(request);
-        if (status === 200) void sendMetrics(response);
+        if (status === 200) void sendMetrics(response, telemetry);
         else if (status === 429) sendText(response, status, "Too many wrong tokens.\n");
         else sendText(response, status, "Metrics need the operator's token.\n");
         return true;
@@ -66,19 +61,4 @@ export function createHttpPages(dependencies: HttpPagesDependencies): HttpPages 
         return false;
     }
   };
-}
-
-/** Answers with a small text. */
-export function sendText(
-  response: EdgeResponse,
-  status: number,
-  text: string,
-  contentType = "text/plain; charset=utf-8",
-): void {
-  response.statusCode = status;
-  response.setHeader("content-type", contentType);
-  response.setHeader("content-length", String(Buffer.byteLength(text)));
-  response.setHeader("cache-control", "no-store");
-  response.setHeader("x-content-type-options", "nosniff");
-  response.end(text);
 }

@@ -1,6 +1,8 @@
 /** Every HTTP request of the port: pages, then cross-origin rules, then RPCs, then static files. */
+
+import { sendText } from "@parley/platform/http/health-pages";
 import type { EdgeHandler, EdgeRequest, EdgeResponse } from "@parley/platform/rpc/edge-host";
-import { type HttpPages, sendText } from "./http-pages.ts";
+import type { HttpPages } from "./http-pages.ts";
 import { corsHeaders, type Origins, preflightHeaders } from "./origins.ts";
 import { runMetered } from "./request-meter.ts";
 
