@@ -1,7 +1,7 @@
 /** deploy/haproxy.cfg, held against the gateways behind it. */
 import { readText } from "../tidy/sources.ts";
 import { type Compose, processesOf } from "./compose.ts";
-import { configOf, servedBy } from "./settings.ts";
+import { configOf, isPage, servedBy } from "./settings.ts";
 
 export function checkBalancer(compose: Compose, text: string): string[] {
   const gateways = processesOf(compose).filter((process) => servedBy(process).includes("gateway"));
@@ -17,7 +17,7 @@ export function checkBalancer(compose: Compose, text: string): string[] {
     ];
   });
   const page = /^ +option httpchk GET (\S+)/m.exec(text)?.[1];
-  if (!readText("gateway/src/inbound/http-pages.ts").includes(`"${page}"`)) {
+  if (!isPage(page)) {
     problems.push(`there is no page ${page}`);
   }
   // What names the device in an access token, by which a session's calls come to one gateway.

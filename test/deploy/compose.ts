@@ -9,6 +9,7 @@ import {
   checkSettings,
   configOf,
   type Environment,
+  isPage,
   type Process,
   servedBy,
   toMs,
@@ -163,7 +164,6 @@ export function checkDependencies({ services }: Compose): string[] {
 
 /** Every service that stays has a check, and ours ask for something that is there. */
 export function checkHealth(compose: Compose): string[] {
-  const pages = readText("gateway/src/inbound/http-pages.ts");
   return Object.entries(compose.services).flatMap(
     ([name, { healthcheck, restart, image: from }]) => {
       if (restart === "no") return [];
@@ -181,7 +181,7 @@ export function checkHealth(compose: Compose): string[] {
       if (!portsOf(compose, name).includes(Number(port))) {
         problems.push(`${name}: nothing listens on ${port}`);
       }
-      if (protocol === "http:" && !pages.includes(`"${pathname}"`)) {
+      if (protocol === "http:" && !isPage(pathname)) {
         problems.push(`${name}: there is no page ${pathname}`);
       }
       return problems;

@@ -13,7 +13,17 @@ export type Process = {
   readonly environment: Environment;
 };
 
-export const variables: readonly string[] = listVariables(readSources());
+const sources = readSources();
+
+export const variables: readonly string[] = listVariables(sources);
+
+/** Whether a process answers this path for operators and orchestrators. */
+export function isPage(path: string | undefined): boolean {
+  return sources.some(
+    ({ path: file, text, test }) =>
+      !test && /^(gateway|platform|services)\//.test(file) && text.includes(`case "${path}":`),
+  );
+}
 
 /** The folders of services/, and the gateway: what has to run somewhere. */
 export const serviceNames: readonly string[] = [
